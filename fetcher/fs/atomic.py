@@ -173,6 +173,11 @@ def _libc() -> ctypes.CDLL | None:
     return ctypes.CDLL(None, use_errno=True)
 
 
+def load_calls() -> None:
+    """Load what this module's calls need: before a fork, or each process does it anew."""
+    _libc()
+
+
 def end_with_parent() -> None:
     """Have the system end this process when its parent dies, where it can (Linux)."""
     libc = _libc()

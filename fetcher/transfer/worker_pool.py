@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
-from fetcher.fs.atomic import Stat
+from fetcher.fs.atomic import Stat, load_calls
 from fetcher.fs.processes import may_fork
 from fetcher.network.session import Network
 from fetcher.sources.base import UrlCandidate
@@ -74,6 +74,7 @@ class WorkerPool:
         self._pids: list[int] = []
         self._ends: list[int] = []
         share = max(1, network.settings.jobs // PROCESSES)
+        load_calls()
         gc.freeze()  # to look for garbage in what all share would make copies of it
         for folder in self._folders:
             reader, writer = os.pipe()
