@@ -93,7 +93,11 @@ class Workspace:
         self.others = [pair for pair in picked if _key(pair[1]) in left_out]
         if self.looks:
             self._look_ahead()
-        self._lock = locks.read(self.project.root)
+        try:
+            self._lock = locks.read(self.project.root)
+        except BaseException:  # nobody has this space, to close it
+            self.close()
+            raise
         self._lock_compared = False
 
     @property

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fetcher.errors import LockError
 from fetcher.fs.processes import processors
+from fetcher.operations.open_project import open_workspace
+from fetcher.tree import look_ahead
+from fetcher.tree.state import State
+from fetcher.ui.progress import Progress
 from tests.conftest import write_project
 from tests.servers.hub import HubServer
 
@@ -60,6 +67,29 @@ def project(tmp_path: Path, hub: HubServer) -> Path:
     replace(tmp_path / "m/1/04.bin", b"changed")
     os.utime(tmp_path / "n/1/07.bin", (1, 1))
     return tmp_path
+
+
+def test_a_lock_that_cannot_be_read_leaves_nobody_looking(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever calls may go on for long."""
+    begun: list[look_ahead.LookAhead] = []
+
+    def wait() -> list[look_ahead.Answer]:
+        signal.pause()
+        return []
+
+    def begin(root: str, state: State, owners: Collection[str]) -> look_ahead.LookAhead:
+        begun.append(look_ahead.LookAhead(wait))
+        return begun[0]
+
+    monkeypatch.setattr(look_ahead, "begin", begin)
+    monkeypatch.setattr(look_ahead, "FEWEST", 1)
+    (project / "fetch.lock").write_text("{}" * 1000)
+    with pytest.raises(LockError):
+        open_workspace(project, progress=Progress(quiet=True), looks=True)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(begun[0]._pid, os.WNOHANG)
 
 
 def replace(path: Path, data: bytes) -> None:
