@@ -159,14 +159,12 @@ MODELS = (
 OPEN = (
     "ask who made them which is right; --replace takes this one in place of the other",
     "{text}; has files of {ours}{more}: `fetch all` takes them from there",
-    "{count:,} more such; `fetch check --deep` reads all",
     "  fetch all {id}",
     "  gated: {gated}; check with: fetch access {gated2}",
     (
         "find out which is right: `fetch lock --update NAME` in a project asks the source "
         "again, an import of a right bundle takes another's place"
     ),
-    "if you want it there: export {variable}={real}, or fetch config allow links {real}",
     (
         "run once where there is a network, or take the files from a store (--from DIR) or from"
         " this machine (fetch adopt PATH)"
@@ -179,7 +177,6 @@ OPEN = (
     ),
     "was it made by `fetch mirror export`? copy it again",
     "check repository and tag; fetch mirror push makes it",
-    "sign the bundle before it is put there: fetch mirror sign",
     (
         "run it where {hub} can be reached, take in a bundle that has it (fetch mirror import),"
         " or name a mirror yourself (--from)"
@@ -204,7 +201,5 @@ OPEN = (
         "one of both is not that commit's: `fetch doctor` asks the Hub about the cache, `fetch "
         "lock --update {id}` about the lock"
     ),
-    "remove {path}, then run `fetch all`",
-    "look at it, then run again, with --overwrite to replace it",
 )
-AT_MOST = 25
+AT_MOST = 20

@@ -1,0 +1,100 @@
+"""What stands where others can write: in the shared cache, behind a link, on a server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fetcher.operations import reconcile
+from fetcher.operations.workspace import Workspace
+from fetcher.tree.plan import Plan
+from tests.hints.desk import Desk, about
+from tests.hostile.test_hub_cache import FILES, Cache
+from tests.hostile.test_hub_cache import project as cached
+from tests.servers.hub import HubServer
+from tests.servers.plain import FileServer
+
+
+@about(
+    "remove {path}, then run `fetch all`",
+    "{count:,} more such; `fetch check --deep` reads all",
+)
+def test_what_the_shared_cache_has_under_false_names(
+    desk: Desk, hub: HubServer, hermetic: Path
+) -> None:
+    commit = hub.add_repo("o/m", FILES)
+    root = cached(desk.root)
+    desk.fetch("all")
+    cache = Cache(hermetic / "huggingface/hub")
+    snapshot = cache.root / "snapshots" / commit
+    strange = [snapshot / f"modeling_{number}.py" for number in range(8)]
+    for path in strange:
+        path.symlink_to(os.readlink(snapshot / "config.json"))
+    desk.fetch("doctor")
+    desk.follow("{count:,} more such; `fetch check --deep` reads all", code=4)
+    for _ in strange:
+        said = desk.said("remove {path}, then run `fetch all`")
+        Path(said.values["path"]).unlink()
+        desk.follow("remove {path}, then run `fetch all`")
+        if not any(map(os.path.lexists, strange)):
+            break
+        desk.fetch("check", "--deep", code=4)
+    desk.fetch("check", "--deep", cwd=root)
+
+
+@about("look at it, then run again, with --overwrite to replace it")
+def test_a_file_that_comes_into_being_meanwhile(
+    desk: Desk, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = project / "models/m/config.json"
+    bring = reconcile.bring
+
+    def amid_the_run(space: Workspace, plan: Plan) -> None:
+        bring(space, plan)
+        theirs.parent.mkdir(parents=True)
+        theirs.write_bytes(b"theirs")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(reconcile, "bring", amid_the_run)
+        desk.fails("all")
+    assert theirs.read_bytes() == b"theirs"
+    desk.again("look at it, then run again, with --overwrite", "--overwrite")
+    assert theirs.read_bytes() == b'{"a": 1}\n'
+    kept = [path.read_bytes() for path in (project / ".fetch/kept").rglob("config.json*")]
+    assert kept == [b"theirs"]
+
+
+@about("if you want it there: export {variable}={real}, or fetch config allow links")
+def test_a_store_that_is_a_link(
+    desk: Desk, project: Path, hermetic: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FETCH_STORE")
+    away = hermetic / "away"
+    away.mkdir()
+    (project / "store").symlink_to(away)
+    (project / "fetch.yaml").write_text("store: store\n")
+    desk.fails("all")
+    desk.follow("if you want it there: export {variable}={real}, or fetch config allow links")
+    desk.fetch("all")
+    assert any(path.read_bytes() == b'{"a": 1}\n' for path in away.rglob("sha256/*"))
+
+
+@about("sign the bundle before it is put there: fetch mirror sign")
+def test_a_place_whose_bundle_is_not_signed(
+    desk: Desk, project: Path, files: FileServer, keys: Callable[[str], Path], hermetic: Path
+) -> None:
+    key = keys("release")
+    desk.fetch("all")
+    desk.fetch("mirror", "export", "b")
+    files.add_folder(project / "b", "/b")
+    shutil.rmtree(project / "models")
+    shutil.rmtree(hermetic / "store")
+    asked = ("all", "--from", f"{files.url}/b", "--verify-key", key.with_suffix(".pub"))
+    desk.fails(*asked)
+    desk.follow("sign the bundle before it is put there", more=["b", "--key", key])
+    files.add_folder(project / "b", "/b")
+    desk.fetch(*asked)
