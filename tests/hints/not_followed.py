@@ -158,7 +158,6 @@ MODELS = (
 # Not yet.
 OPEN = (
     "ask who made them which is right; --replace takes this one in place of the other",
-    "{text}; has files of {ours}{more}: `fetch all` takes them from there",
     "  fetch all {id}",
     "  gated: {gated}; check with: fetch access {gated2}",
     (
@@ -175,14 +174,11 @@ OPEN = (
         "a manifest or lock would keep it: give the address without it, or download the file "
         "yourself and `fetch adopt` it"
     ),
-    "was it made by `fetch mirror export`? copy it again",
-    "check repository and tag; fetch mirror push makes it",
     (
         "run it where {hub} can be reached, take in a bundle that has it (fetch mirror import),"
         " or name a mirror yourself (--from)"
     ),
     "`fetch lock --update {id}`, or pin the commit in the manifest",
-    "run `fetch lock --update {id}`",
     (
         "run it where {source} can be reached, take in a bundle that has it (fetch mirror "
         "import), or name a mirror yourself (--from)"
@@ -202,4 +198,4 @@ OPEN = (
         "lock --update {id}` about the lock"
     ),
 )
-AT_MOST = 20
+AT_MOST = 16

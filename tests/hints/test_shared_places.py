@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -11,12 +12,17 @@ import pytest
 
 from fetcher.operations import reconcile
 from fetcher.operations.workspace import Workspace
+from fetcher.project.resolve import Resolution
 from fetcher.tree.plan import Plan
+from tests.conftest import write_project
 from tests.hints.desk import Desk, about
 from tests.hostile.test_hub_cache import FILES, Cache
 from tests.hostile.test_hub_cache import project as cached
+from tests.kit import sha256
+from tests.oracles import client
 from tests.servers.hub import HubServer
 from tests.servers.plain import FileServer
+from tests.servers.registry import PROGRAM, registry
 
 
 @about(
@@ -98,3 +104,61 @@ def test_a_place_whose_bundle_is_not_signed(
     desk.follow("sign the bundle before it is put there", more=["b", "--key", key])
     files.add_folder(project / "b", "/b")
     desk.fetch(*asked)
+
+
+@about("check repository and tag; fetch mirror push makes it")
+def test_a_registry_that_has_nothing_yet(desk: Desk, project: Path, tmp_path: Path) -> None:
+    if PROGRAM is None:
+        pytest.skip("no registry here")
+    desk.fetch("all")
+    desk.fetch("mirror", "export", "b")
+    folder = tmp_path / "registry"
+    folder.mkdir()
+    with registry(folder) as host:
+        place = f"oci://{host}/a/b"
+        desk.fails("mirror", "pull", place)
+        desk.follow("check repository and tag; fetch mirror push makes it", more=["b", place])
+        desk.fetch("mirror", "pull", place)
+
+
+@about("was it made by `fetch mirror export`? copy it again")
+def test_a_bundle_that_is_none(desk: Desk, project: Path) -> None:
+    desk.fetch("all")
+    desk.fetch("mirror", "export", "b")
+    before = (project / "b/index.json").read_bytes()
+    index = json.loads(before)
+    index["manifests"] *= 2
+    after = json.dumps(index).encode()
+    (project / "b/index.json").write_bytes(after)
+    sums = project / "b/SHA256SUMS"
+    sums.write_text(sums.read_text().replace(sha256(before), sha256(after)))
+    said = "was it made by `fetch mirror export`? copy it again"
+    desk.fails("mirror", "import", "b", "--project", "other")
+    desk.follow(said, more=["b", "--overwrite"])
+    desk.fetch("mirror", "import", "b", "--project", "other")
+
+
+@about("{text}; has files of {ours}{more}: `fetch all` takes them from there")
+def test_a_cache_that_has_them(desk: Desk, hub: HubServer) -> None:
+    names = "abcdefg"
+    lines = "".join(f"  {name}: {{source: 'hf:o/m', files: [config.json]}}\n" for name in names)
+    tree = "".join(f"  {name}/: {name}\n" for name in names)
+    write_project(desk.root, "p", f"artifacts:\n{lines}", f"tree:\n{tree}")
+    desk.fetch("lock")
+    client("from huggingface_hub import snapshot_download; snapshot_download('o/m')", path="")
+    bodies = len([one for one in hub.requests if "/resolve/" in one.path])
+    desk.fetch("doctor")
+    desk.follow("{text}; has files of {ours}{more}: `fetch all` takes them from there")
+    assert len([one for one in hub.requests if "/resolve/" in one.path]) == bodies
+    assert (desk.root / "g/config.json").read_bytes() == b'{"a": 1}\n'
+
+
+@about("run `fetch lock --update {id}`")
+def test_nothing_is_known_after_resolving(
+    desk: Desk, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("fetcher.operations.workspace.resolve", lambda *_: Resolution())
+        desk.fails("all")
+    desk.follow("run `fetch lock --update {id}`")
+    desk.fetch("all")
