@@ -98,15 +98,16 @@ class WebFolder(RemoteFolder):
         if answer.status in {404, 410}:
             return None
         if answer.status != 200:
-            code = "auth" if answer.status in {401, 403} else "network"
+            denied = answer.status in {401, 403}
             raise Failure(
-                code,
+                "auth" if denied else "network",
                 t(
                     "{label}/{name}: HTTP {status}",
                     label=self.label,
                     name=name,
                     status=answer.status,
                 ),
+                t("put a login for its host into ~/.netrc") if denied else "",
             )
         return answer.body
 

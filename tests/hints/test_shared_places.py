@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -162,3 +163,24 @@ def test_nothing_is_known_after_resolving(
         desk.fails("all")
     desk.follow("run `fetch lock --update {id}`")
     desk.fetch("all")
+
+
+def test_a_place_that_asks_who_one_is(
+    desk: Desk, project: Path, files: FileServer, keys: Callable[[str], Path], hermetic: Path
+) -> None:
+    key = keys("release")
+    desk.fetch("all")
+    desk.fetch("mirror", "export", "b")
+    desk.fetch("mirror", "sign", "b", "--key", key)
+    login = base64.b64encode(b"me:secret").decode()
+    for path in (project / "b").rglob("*"):
+        if path.is_file():
+            name = path.relative_to(project).as_posix()
+            files.add(name, path, authorization=f"Basic {login}")
+    shutil.rmtree(project / "models")
+    shutil.rmtree(hermetic / "store")
+    asked = ("all", "--from", f"{files.url}/b", "--verify-key", key.with_suffix(".pub"))
+    assert "put a login for its host into ~/.netrc" in desk.fails(*asked).err
+    (hermetic / ".netrc").write_text("machine 127.0.0.1 login me password secret\n")
+    (hermetic / ".netrc").chmod(0o600)
+    desk.fetch(*asked)
