@@ -36,9 +36,8 @@ _HEAD = struct.Struct("<32sI")  # a piece's mark, files that are unlike
 _INDEX = "I"
 _BLOCK = 1 << 20
 
-Answer = tuple[
-    bytes, Sequence[int]
-]  # a piece's mark, and which of its files do not stand as recorded
+# A piece's mark, and which of its files do not stand as recorded.
+Answer = tuple[bytes, Sequence[int]]
 
 
 class Folder(NamedTuple):
