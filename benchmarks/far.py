@@ -126,9 +126,10 @@ def main() -> None:
 
 
 def _heading(found: dict[str, Any]) -> str:
-    machine = found["machine"]
+    machine, rounds = found["machine"], found["rounds"]
+    told = "one round" if rounds == 1 else f"medians of {rounds} rounds"
     return (
-        f"{found['date']}, medians of {found['rounds']} rounds, {machine['cores']} cores; "
+        f"{found['date']}, {told}, {machine['cores']} cores; "
         f"the relay itself passes on {found['ceiling']} MB/s.\n\n"
     )
 
