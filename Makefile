@@ -72,7 +72,7 @@ programs:
 # nobody may write compiled code (PYTHONDONTWRITEBYTECODE).
 unit: .venv-test/.installed .venv-test/pinned/.installed .venv-test/oldest-models/.installed \
   programs
-	$(TEST)/python -m compileall -q -j 0 fetcher
+	$(TEST)/python -m compileall -q -j 0 fetcher verify
 	FETCH_TEST_AXE=$(CURDIR)/.venv-test/axe/node_modules/axe-core/axe.min.js \
 	FETCH_TEST_OLDEST_HUB=$(CURDIR)/.venv-test/oldest-hub \
 	FETCH_TEST_OLDEST_MODELS=$(CURDIR)/.venv-test/oldest-models \
