@@ -129,6 +129,7 @@ def _heading(found: dict[str, Any]) -> str:
     machine, rounds = found["machine"], found["rounds"]
     told = "one round" if rounds == 1 else f"medians of {rounds} rounds"
     return (
+        "# Far servers\n\n"
         f"{found['date']}, {told}, {machine['cores']} cores; "
         f"the relay itself passes on {found['ceiling']} MB/s.\n\n"
     )

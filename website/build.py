@@ -28,6 +28,7 @@ _NAMES = {
     "SECURITY.md": "reporting.md",
     "CHANGELOG.md": "changelog.md",
     "benchmarks/results/transfer.md": "measurements.md",
+    "benchmarks/results/far.md": "far-servers.md",
 }
 
 

@@ -82,6 +82,7 @@ GROUPS = (
             "SECURITY.md": "how to report a fault",
             "CHANGELOG.md": "what changed in each version",
             "benchmarks/results/transfer.md": "all measurements",
+            "benchmarks/results/far.md": "transfers from far servers",
         },
     ),
     Group(
