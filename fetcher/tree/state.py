@@ -38,12 +38,16 @@ CREATE TABLE IF NOT EXISTS sealed_files (
 CREATE INDEX IF NOT EXISTS sealed_files_by_seal ON sealed_files (seal);
 CREATE TABLE IF NOT EXISTS manifests (name TEXT PRIMARY KEY) WITHOUT ROWID;
 """
+# With their types: what is kept as text is never found as the number that was written.
 _COLUMNS = {
-    "files": ("path", "size", "mtime_ns", "inode", "sha256", "want", "edit", "artifact", "placed"),
-    "seals": ("id", "mark", "found"),
-    "sealed": ("seal", "folder", "names", "numbers"),
-    "sealed_files": ("seal", "artifact", "paths", "targets", "facts"),
-    "manifests": ("name",),
+    "files": (
+        "path TEXT, size INTEGER, mtime_ns INTEGER, inode INTEGER, "
+        "sha256 TEXT, want TEXT, edit TEXT, artifact TEXT, placed INTEGER"
+    ),
+    "seals": "id INTEGER, mark TEXT, found TEXT",
+    "sealed": "seal INTEGER, folder TEXT, names TEXT, numbers BLOB",
+    "sealed_files": "seal INTEGER, artifact INTEGER, paths TEXT, targets TEXT, facts BLOB",
+    "manifests": "name TEXT",
 }
 # SQLite keeps whatever type it is given: rows that we cannot have written are passed over.
 SOUND = " AND ".join(
@@ -380,6 +384,7 @@ def _refuse_strange(db: sqlite3.Connection) -> None:
     for kind, name, sql in db.execute("SELECT type, name, sql FROM sqlite_master"):
         plain = kind in {"table", "index"} and not str(sql).upper().startswith("CREATE VIRTUAL")
         columns = _COLUMNS.get(name)
-        found = db.execute("SELECT name FROM pragma_table_xinfo(?)", (name,)) if columns else ()
-        if not plain or (columns and tuple(row[0] for row in found) != columns):
+        query = "SELECT name || ' ' || type FROM pragma_table_xinfo(?)"
+        found = db.execute(query, (name,)) if columns else ()
+        if not plain or (columns and ", ".join(str(row[0]) for row in found) != columns):
             raise sqlite3.DatabaseError(f"{name} is not as fetch makes it")

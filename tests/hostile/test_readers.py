@@ -40,12 +40,18 @@ OURS = "PRAGMA user_version = 3"
         (OURS, f"CREATE VIEW files AS {ENDLESS} 'p', i, i, i, '', '', '', '', 1 FROM n"),
         (OURS, "CREATE TABLE files (path, size)", "INSERT INTO files VALUES (1, 2)"),
         (
+            OURS,
+            "CREATE TABLE files (path TEXT PRIMARY KEY, size TEXT, mtime_ns INTEGER, "
+            "inode INTEGER, sha256 TEXT, want TEXT, edit TEXT, artifact TEXT, placed INTEGER) "
+            "WITHOUT ROWID",
+        ),
+        (
             "CREATE TABLE x (i)",
             f"CREATE TRIGGER t AFTER INSERT ON x BEGIN {ENDLESS} count(*) FROM n; END",
         ),
         (OURS,),
     ],
-    ids=["view", "columns", "trigger", "empty"],
+    ids=["view", "columns", "types", "trigger", "empty"],
 )
 def test_a_database_that_the_clone_brought(tmp_path: Path, statements: tuple[str, ...]) -> None:
     """It tries to run its own SQL in whoever opens it, without end, or to stop every run."""

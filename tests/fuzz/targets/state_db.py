@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 
 from fetcher.errors import Failure
 from fetcher.tree import uptodate
-from fetcher.tree.state import State, StateRow
+from fetcher.tree.look_ahead import PIECE, look
+from fetcher.tree.state import State, StateReader, StateRow
+from fetcher.tree.state_rows import StoredRows
 from tests.fuzz.kit import Target, parts_of, scratch, seed
 
 MARK = "m" * 64
@@ -51,6 +53,11 @@ def _holds(state: State) -> None:
             assert types[name] is int, types
         for name in ("sha256", "want", "edit", "artifact"):
             assert types[name] is str, types
+    if StoredRows(state):
+        with suppress(sqlite3.Error):  # then whoever asked looks for itself
+            tree = str(state.folder.parent)
+            for mark, unlike in look(tree, StateReader(state.path), {"m/a"}):
+                assert len(mark) == 32 and all(0 <= index < PIECE for index in unlike)
     seal = uptodate.load(state, MARK, with_files=True)
     if seal is not None:
         assert seal.files >= 0
@@ -73,6 +80,9 @@ TARGET = Target(
     [
         b"s" + seed("PRAGMA user_version = 3", OURS, "INSERT INTO files VALUES ('a', 1, 2, 3, 's', "
                     "'w', '', 'm/a', 1)"),
+        b"s" + seed("PRAGMA user_version = 3", OURS, "INSERT INTO files VALUES ('a/b', 1, 2, 3, '" +
+                    "0" * 64 + "', 'w', '', 'm/a', 1)", "INSERT INTO files VALUES ('a/c', 'x', "
+                    "null, 3, '" + "1" * 64 + "', 'w', 'e', 'm/a', 1)"),
         b"s" + seed("PRAGMA user_version = 3", OURS, "INSERT INTO files VALUES (x'ff', 'x', null, "
                     "1.5, 7, null, x'00', '', '')"),
         b"s" + seed("PRAGMA user_version = 3", "CREATE TABLE files (path, size)",
