@@ -82,7 +82,7 @@ def keep_new(draft: Draft, known: Known, root: str) -> list[str]:
     had: list[str] = []
     places = _places(draft)
     for key in list(draft.artifacts):
-        record = draft.artifacts[key]
+        record, placed = draft.artifacts[key], places.get(key, [])
         names = _names(record)
         source = _source(record)
         if source is None:
@@ -93,10 +93,10 @@ def keep_new(draft: Draft, known: Known, root: str) -> list[str]:
             same = (source.describe(), chosen) in known.selections
             if same or known.has(source, ""):
                 had.append(key)
-                _drop(draft, key, None, places)
+                _drop(draft, key, None, placed)
             continue
         gone = [name for name in names if known.has(source, name)]
-        taken = [] if record.get("unpack") else _taken(places.get(key, ()), names, known, root)
+        taken = [] if record.get("unpack") else _taken(placed, names, known, root)
         for name, target in taken:
             if name not in gone:
                 gone.append(name)
@@ -108,7 +108,7 @@ def keep_new(draft: Draft, known: Known, root: str) -> list[str]:
                 draft.remarks.append(Remark(draft.lines[key], why, source.describe()))
         if gone:
             had.append(key)
-            _drop(draft, key, None if len(gone) == len(names) else gone, places)
+            _drop(draft, key, None if len(gone) == len(names) else gone, placed)
     draft.remarks.sort(key=lambda remark: remark.line)
     return had
 
@@ -152,11 +152,11 @@ def _places(draft: Draft) -> dict[str, list[tuple[str, str]]]:
 
 
 def _taken(
-    places: Iterable[tuple[str, str]], names: Sequence[str], known: Known, root: str
+    placed: Iterable[tuple[str, str]], names: Sequence[str], known: Known, root: str
 ) -> list[tuple[str, str]]:
     """(name, target) of an artifact's files whose place in the tree is another's already."""
     found = []
-    for target, own in places:
+    for target, own in placed:
         folder = target.endswith("/")
         for name in [own] if own else names:
             where = posixpath.normpath(join(root, target + name if folder else target))
@@ -169,9 +169,9 @@ def _drop(
     draft: Draft,
     key: str,
     names: Sequence[str] | None,
-    places: Mapping[str, Sequence[tuple[str, str]]],
+    placed: Iterable[tuple[str, str]],
 ) -> None:
-    """Take an artifact out of a draft, or some of its files."""
+    """Take an artifact, of which these targets are, out of a draft, or some of its files."""
     record = draft.artifacts[key]
     if names is None:
         del draft.artifacts[key], draft.lines[key]
@@ -187,8 +187,8 @@ def _drop(
         )
         record["files"] = left
     gone = {key} if names is None else {f"{key}/{name}" for name in names}
-    for target in dict.fromkeys(target for target, _ in places.get(key, ())):
-        value = draft.tree.get(target, [])
+    for target in dict.fromkeys(target for target, _ in placed):
+        value = draft.tree[target]
         items = [str(item) for item in (value if isinstance(value, list) else [value])]
         kept = [
             item
@@ -196,7 +196,7 @@ def _drop(
             if item not in gone and not (names is None and item.startswith(f"{key}/"))
         ]
         if not kept:
-            draft.tree.pop(target, None)
+            del draft.tree[target]
         elif kept != items:
             draft.tree[target] = kept if len(kept) > 1 else kept[0]
 
