@@ -90,6 +90,13 @@ def test_a_store_that_is_a_link(
     assert any(path.read_bytes() == b'{"a": 1}\n' for path in away.rglob("sha256/*"))
 
 
+def asks_for_all(project: Path, hermetic: Path, place: str, key: Path) -> tuple[str | Path, ...]:
+    """What asks a place for everything, as nothing of it is here any more."""
+    shutil.rmtree(project / "models")
+    shutil.rmtree(hermetic / "store")
+    return "all", "--from", place, "--verify-key", key.with_suffix(".pub")
+
+
 @about("sign the bundle before it is put there: fetch mirror sign")
 def test_a_place_whose_bundle_is_not_signed(
     desk: Desk, project: Path, files: FileServer, keys: Callable[[str], Path], hermetic: Path
@@ -98,9 +105,7 @@ def test_a_place_whose_bundle_is_not_signed(
     desk.fetch("all")
     desk.fetch("mirror", "export", "b")
     files.add_folder(project / "b", "/b")
-    shutil.rmtree(project / "models")
-    shutil.rmtree(hermetic / "store")
-    asked = ("all", "--from", f"{files.url}/b", "--verify-key", key.with_suffix(".pub"))
+    asked = asks_for_all(project, hermetic, f"{files.url}/b", key)
     desk.fails(*asked)
     desk.follow("sign the bundle before it is put there", more=["b", "--key", key])
     files.add_folder(project / "b", "/b")
@@ -177,9 +182,7 @@ def test_a_place_that_asks_who_one_is(
         if path.is_file():
             name = path.relative_to(project).as_posix()
             files.add(name, path, authorization=f"Basic {login}")
-    shutil.rmtree(project / "models")
-    shutil.rmtree(hermetic / "store")
-    asked = ("all", "--from", f"{files.url}/b", "--verify-key", key.with_suffix(".pub"))
+    asked = asks_for_all(project, hermetic, f"{files.url}/b", key)
     assert "put a login for its host into ~/.netrc" in desk.fails(*asked).err
     (hermetic / ".netrc").write_text("machine 127.0.0.1 login me password secret\n")
     (hermetic / ".netrc").chmod(0o600)
