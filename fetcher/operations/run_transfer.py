@@ -41,8 +41,7 @@ def start_workers(space: Workspace) -> WorkerPool | None:
     from fetcher.transfer.worker_pool import FEWEST, WorkerPool, can_be_used
 
     # How many files there may be; whether the lock still holds is the plan's to find out.
-    locked = space.lock.artifacts
-    known = [locked.get((item.manifest, item.id)) for _, item in space.wanted]
+    known = space.entries()
     few = all(known) and sum(len(one.files) for one in known if one) < FEWEST
     if few or not can_be_used(space.network):
         return None

@@ -66,7 +66,7 @@ class Workspace:
     progress: Progress
     readonly: bool = False
     names: tuple[str, ...] = ()  # manifests that were named on the command line
-    looks: bool = False  # the command is going to look at all files of the tree
+    looks: bool = False  # the tree is going to be looked at: best while the lock is read
     store: Store = field(init=False)
     state: State = field(init=False)
     runs: Runs = field(init=False)
@@ -92,7 +92,7 @@ class Workspace:
         self.wanted = [pair for pair in picked if _key(pair[1]) not in left_out]
         self.others = [pair for pair in picked if _key(pair[1]) in left_out]
         if self.looks:
-            self._look_ahead()
+            self._look_ahead(locks.most_files(self.project.root))
         try:
             self._lock = locks.read(self.project.root)
         except BaseException:  # nobody has this space, to close it
@@ -261,12 +261,16 @@ class Workspace:
 
     # Plan
 
-    def _look_ahead(self) -> None:
-        """Have another process begin to look at the tree, if it is large."""
-        if locks.most_files(self.project.root) < look_ahead.FEWEST:
+    def entries(self) -> list[locks.LockedArtifact | None]:
+        """What the lock has of each artifact that is wanted, whether or not it still holds."""
+        return [self._lock.artifacts.get(_key(artifact)) for _, artifact in self.wanted]
+
+    def _look_ahead(self, files: int) -> None:
+        """Have another process begin to look at the tree, if that may have so many files."""
+        if files < look_ahead.FEWEST:
             return
         owners = {artifact.full_name for _, artifact in self.wanted}
-        self._ahead = look_ahead.begin(str(self.boundary.root), self.state, owners)
+        self._ahead = look_ahead.begin(self.boundary, self.state, owners)
         if self._ahead is not None:
             self.resources.callback(self._ahead.close)
 
@@ -279,6 +283,8 @@ class Workspace:
         """A planner for the tree as the state knows it; see there."""
         self._rows: Rows = StoredRows(self.state) if self.readonly else KnownRows(self.state.rows())
         allowed = self.settings.allowed.roots
+        if self._ahead is None:
+            self._look_ahead(sum(len(entry.files) for entry in self.entries() if entry))
         ahead, self._ahead = self._ahead, None  # it has seen the tree as it is now
         return Planner(
             self.boundary,

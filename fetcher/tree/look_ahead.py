@@ -21,6 +21,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from itertools import chain, groupby, islice
 from typing import NamedTuple, NoReturn
 
+from fetcher.errors import Failure
+from fetcher.fs.boundary import Boundary
 from fetcher.fs.processes import may_fork, processors
 from fetcher.project.file_table import SHA256, Run
 from fetcher.tree.recognise import Judged, Piece, unlike
@@ -47,7 +49,7 @@ class Folder(NamedTuple):
     run: Run
 
 
-def begin(root: str, state: State, owners: Collection[str]) -> LookAhead | None:
+def begin(boundary: Boundary, state: State, owners: Collection[str]) -> LookAhead | None:
     """Have a process look at what is recorded of these artifacts, if one can be had and is of use.
 
     `owners` are their full names. Raises Failure where a file of the database is a link.
@@ -55,7 +57,7 @@ def begin(root: str, state: State, owners: Collection[str]) -> LookAhead | None:
     if not may_fork() or processors() == 1 or not StoredRows(state):
         return None
     try:
-        found = LookAhead(lambda: look(root, StateReader(state.path), owners))
+        found = LookAhead(lambda: look(boundary, StateReader(state.path), owners))
     except OSError as error:
         _log.info("no process looks ahead: %s", error)
         return None
@@ -71,7 +73,7 @@ class LookAhead:
 
     def __init__(self, look: Callable[[], Iterable[Answer]]) -> None:
         self._told: dict[bytes, array[int]] = {}  # by mark
-        self._rest = b""  # of what has come: the beginning of an answer
+        self._rest = bytearray()  # of what has come: the beginning of an answer
         self._reader, writer = os.pipe()
         try:
             self._pid = os.fork()
@@ -122,7 +124,7 @@ class LookAhead:
             found.frombytes(self._rest[start + _HEAD.size : stop])
             self._told[name] = found
             start = stop
-        self._rest = self._rest[start:]
+        del self._rest[:start]
 
     def close(self) -> None:
         """End the process, and take what it has told."""
@@ -158,7 +160,7 @@ def judge_all(
             piece = _part(whole, start, stop)
             one = ahead.judged(piece) or judge(piece)
             met += one.met
-            unlike += [start + index for index in one.unlike] if start else one.unlike
+            unlike += [start + index for index in one.unlike]
         start = 0
         for run in runs:
             first, last = (bisect_left(unlike, at) for at in (start, start + len(run)))
@@ -206,10 +208,16 @@ def _cuts(count: int) -> Iterator[tuple[int, int]]:
 # In that process
 
 
-def look(root: str, state: StateReader, owners: Collection[str]) -> Iterator[Answer]:
+def look(boundary: Boundary, state: StateReader, owners: Collection[str]) -> Iterator[Answer]:
     """Look at what is recorded of these artifacts, from the last path on."""
+    root = str(boundary.root)
     for folder, found in groupby(StoredRows(state).backwards(owners), key=_folder_of):
         if folder.startswith("/") or ".." in folder.split("/"):
+            continue
+        try:
+            if boundary.locate(folder[:-1]).absent:
+                continue
+        except Failure:  # it leads out
             continue
         while known := list(islice(found, PIECE)):
             known.reverse()
@@ -247,11 +255,11 @@ def _write(answers: Iterable[Answer], writer: int) -> None:
 
         fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, _BLOCK)
     os.set_blocking(writer, False)
-    waiting = b""
+    waiting = bytearray()
     for name, indices in answers:
         waiting += _HEAD.pack(name, len(indices)) + array(_INDEX, indices).tobytes()
         with contextlib.suppress(BlockingIOError):
-            waiting = waiting[os.write(writer, waiting) :]
+            del waiting[: os.write(writer, waiting)]
     os.set_blocking(writer, True)
     while waiting:
-        waiting = waiting[os.write(writer, waiting) :]
+        del waiting[: os.write(writer, waiting)]

@@ -206,8 +206,12 @@ class Planner:
             for entry in layout.entries_of(part.artifact.id):
                 above = folder_of(layout, entry.target)
                 for piece in locked.files.pieces:
-                    if isinstance(piece, Run):
-                        yield look_ahead.Folder(above + piece.folder, piece)
+                    if not isinstance(piece, Run):
+                        continue
+                    path = above + piece.folder
+                    found = self._folder(path)
+                    if not (found.problem or found.absent):
+                        yield look_ahead.Folder(path, piece)
 
     def _judge(self, piece: Piece) -> Judged:
         return judge(self._root, self.rows, piece)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from fetcher.errors import LockError
+from fetcher.fs.boundary import Boundary
 from fetcher.fs.processes import processors
 from fetcher.operations.open_project import open_workspace
 from fetcher.tree import look_ahead
@@ -79,7 +80,7 @@ def test_a_lock_that_cannot_be_read_leaves_nobody_looking(
         signal.pause()
         return []
 
-    def begin(root: str, state: State, owners: Collection[str]) -> look_ahead.LookAhead:
+    def begin(boundary: Boundary, state: State, owners: Collection[str]) -> look_ahead.LookAhead:
         begun.append(look_ahead.LookAhead(wait))
         return begun[0]
 
@@ -109,3 +110,12 @@ def test_commands_say_the_same(project: Path, command: str, amiss: int) -> None:
     assert "a process looks ahead" in log
     assert ahead == plain
     assert ahead["summary"]["failed_files"] == amiss
+
+
+@pytest.mark.parametrize("command", ["tree", "prune --dry-run"])
+def test_who_reads_the_lock_first_has_it_too(project: Path, command: str) -> None:
+    plain, log = run(project, 1000, *command.split())
+    assert "looks ahead" not in log
+    ahead, log = run(project, 50, *command.split())
+    assert "a process looks ahead" in log
+    assert ahead == plain

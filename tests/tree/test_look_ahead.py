@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fetcher.fs.boundary import Boundary
 from fetcher.project.file_table import FileTable, Run
 from fetcher.tree import look_ahead
 from fetcher.tree.look_ahead import Answer, Folder, LookAhead, judge_all, look, mark
@@ -62,7 +63,7 @@ class Tree:
         return judge(self.root, StoredRows(self.state), piece)
 
     def look(self) -> Iterator[Answer]:
-        return look(self.root, StateReader(self.state.path), OWNERS)
+        return look(Boundary(Path(self.root)), StateReader(self.state.path), OWNERS)
 
     def itself(self) -> list[tuple[int, list[int]]]:
         pieces = [Piece(path, run.names, run.sha256) for path, run in self.folders]
@@ -172,7 +173,7 @@ def test_files_of_two_lists_may_stand_mixed(tree: Tree) -> None:
 
 
 def test_others_files_are_not_looked_at(tree: Tree) -> None:
-    told = [*look(tree.root, StateReader(tree.state.path), {"m/b"})]
+    told = [*look(Boundary(Path(tree.root)), StateReader(tree.state.path), {"m/b"})]
     assert told == []
 
 
@@ -182,6 +183,16 @@ def test_nothing_outside_is_looked_at(tree: Tree, path: str) -> None:
     digest = sha256(b"x")
     before = len([*tree.look()])
     tree.state.record([StateRow(path, 1, 2, 3, digest, f"sha256:{digest}", "", "m/a", 1)])
+    assert len([*tree.look()]) == before
+
+
+def test_a_folder_that_leads_out_is_not_looked_at(tree: Tree, tmp_path: Path) -> None:
+    """The state and the link may both have come with a clone."""
+    (tmp_path / "away").mkdir()
+    (Path(tree.root) / "out").symlink_to(tmp_path / "away")
+    digest = sha256(b"x")
+    before = len([*tree.look()])
+    tree.state.record([StateRow("out/x", 1, 2, 3, digest, f"sha256:{digest}", "", "m/a", 1)])
     assert len([*tree.look()]) == before
 
 
@@ -226,7 +237,7 @@ def test_the_two_meet(tree: Tree) -> None:
 def test_one_that_ends_early_is_done_without(tree: Tree, how: str) -> None:
     def nothing() -> Iterator[Answer]:
         if how == "no database":
-            return look(tree.root, StateReader(Path(tree.root) / "none"), OWNERS)
+            return look(Boundary(Path(tree.root)), StateReader(Path(tree.root) / "none"), OWNERS)
         if how == "raises":
             raise KeyError("a fault")
         signal.pause()
@@ -259,7 +270,7 @@ def test_where_no_process_can_be_had_nobody_looks_ahead(
     monkeypatch.setattr(os, "fork", none)
     before = os.listdir("/proc/self/fd")
     with caplog.at_level("INFO"):
-        assert look_ahead.begin(tree.root, tree.state, OWNERS) is None
+        assert look_ahead.begin(Boundary(Path(tree.root)), tree.state, OWNERS) is None
     assert "no process looks ahead" in caplog.text
     assert len(os.listdir("/proc/self/fd")) == len(before)
 
@@ -275,7 +286,7 @@ def test_when_it_is_not_worth_a_process(
         monkeypatch.setattr(threading, "active_count", lambda: 2)
     if why == "nothing recorded":
         tree.state.forget([*tree.state.rows()])
-    found = look_ahead.begin(tree.root, tree.state, OWNERS)
+    found = look_ahead.begin(Boundary(Path(tree.root)), tree.state, OWNERS)
     assert (found is None) is bool(why)
     if found is not None:
         found.close()

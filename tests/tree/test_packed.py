@@ -101,7 +101,7 @@ def rows_of(desk: Desk, stored: bool) -> Rows:
 def looked_ahead(desk: Desk, state: State) -> look_ahead.LookAhead:
     """A process that has looked at every file when the first one is asked for."""
     found = look_ahead.LookAhead(
-        lambda: look_ahead.look(str(desk.tree), StateReader(state.path), {"m/a"})
+        lambda: look_ahead.look(Boundary(desk.tree), StateReader(state.path), {"m/a"})
     )
     os.waitid(os.P_PID, found._pid, os.WEXITED | os.WNOWAIT)
     return found

@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing, suppress
 
 from fetcher.errors import Failure
+from fetcher.fs.boundary import Boundary
 from fetcher.tree import uptodate
 from fetcher.tree.look_ahead import PIECE, look
 from fetcher.tree.state import State, StateReader, StateRow
@@ -55,8 +56,8 @@ def _holds(state: State) -> None:
             assert types[name] is str, types
     if StoredRows(state):
         with suppress(sqlite3.Error):  # then whoever asked looks for itself
-            tree = str(state.folder.parent)
-            for mark, unlike in look(tree, StateReader(state.path), {"m/a"}):
+            boundary = Boundary(state.folder.parent)
+            for mark, unlike in look(boundary, StateReader(state.path), {"m/a"}):
                 assert len(mark) == 32 and all(0 <= index < PIECE for index in unlike)
     seal = uptodate.load(state, MARK, with_files=True)
     if seal is not None:
