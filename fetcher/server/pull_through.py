@@ -35,6 +35,8 @@ _CONNECTIONS = "4"  # for a large file
 _BATCH = 256
 _PIECE = 1 << 20
 _POLL_SECONDS = 0.03
+# What came wrong once may do so again: a while is waited for the proof, less than clients wait.
+_PROOF_SECONDS = 5.0
 
 
 class RepoPath(NamedTuple):
@@ -241,9 +243,12 @@ class Puller:
         """Bytes as they arrive; the last one only once the whole file is proven.
 
         What left before may come from a try that turned out wrong: it is compared at the end.
+        Nothing leaves at once of a file that came wrong: an answer that has not begun can still
+        say so.
         Raises CutOff, or HttpError if nothing was sent yet.
         """
         position, furthest = start, 0
+        wait_until = time.monotonic() + _PROOF_SECONDS
         check = (
             _DigestCheck(flight.download.file)
             if (start, stop) == (0, flight.download.file.size)
@@ -253,11 +258,12 @@ class Puller:
             if self._closed:
                 raise CutOff(t("the server stops"))
             path, there = flight.available()
-            if path and there < furthest:
+            if path and there < furthest and position > start:
                 raise CutOff(t("{path}: upstream began anew", path=flight.download.file.path))
-            furthest = max(furthest, there)
+            furthest = max(furthest, there) if position > start else there
             ready = min(there, stop - 1)
-            if position >= ready:
+            waits = flight.download.mismatched and position == start
+            if position >= ready or (waits and time.monotonic() < wait_until):
                 time.sleep(_POLL_SECONDS)
                 continue
             for piece in _between(path, position, ready):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from fetcher.config.settings import Settings
 from fetcher.server.metrics import Metrics
 from fetcher.server.upstream import _MOST_REPOS, HubUpstream
 from fetcher.store.store import Store
-from tests.kit import payload, sha256
+from tests.kit import payload, sha256, wait_for
 from tests.server.kit import Mirror, bearer, serving
 from tests.servers.hub import HubServer
 from tests.servers.plain import FileServer
@@ -161,6 +163,28 @@ def test_a_lie_is_downloaded_twice_at_most(
                 assert mirror.ask(f"/o/m/resolve/main/{name}").body == data
             for data in (EVIL, b'{"b": 2}\n'):
                 assert mirror.ask(f"/blobs/sha256/{sha256(data)}").status == 404
+
+
+@pytest.mark.parametrize("sound", [False, True])
+def test_who_asks_amid_the_second_try_gets_no_doubtful_byte(
+    hub: HubServer, tmp_path: Path, sound: bool
+) -> None:
+    """The first try was wrong, the second is under way: half of it has come."""
+    hub.add_repo("o/liar", {"w.safetensors": EVIL})
+    go_on = threading.Event()
+    hub.cdn.faults.add("GET ", "flip", times=1 if sound else None)
+    hub.cdn.faults.add("GET ", "stall", after=1, n=len(EVIL) // 2, until=go_on)
+    with serve(tmp_path, "--upstream", hub.url) as mirror, ThreadPoolExecutor(2) as pool:
+        first = pool.submit(mirror.ask, "/o/liar/resolve/main/w.safetensors", timeout=60)
+        wait_for(lambda: len(hub.cdn.matching("GET ")) == 2)
+        second = pool.submit(mirror.ask, "/o/liar/resolve/main/w.safetensors", timeout=60)
+        with suppress(TimeoutError):  # it waits for the proof
+            second.result(0.5)
+        go_on.set()
+        answer = second.result(60)
+        assert (answer.status, answer.cut) == ((200, False) if sound else (502, False))
+        assert answer.body == EVIL if sound else hub.url in answer.json()["error"]
+        assert first.result(60).cut or first.result().body == answer.body
 
 
 def test_one_repositorys_lie_is_not_anothers(hub: HubServer, tmp_path: Path) -> None:
