@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from fetcher.verify import ProbeRequest
@@ -46,6 +48,16 @@ class Case:
     def verdict(self) -> str:
         """The word of docs/wrong-artifacts.md: `fails`, `golden` or `passes`."""
         return "fails" if self.says else "golden" if self.right else "passes"
+
+
+def made_once(name: str) -> Path:
+    """Where to make what several cases copy. It is gone when this process ends."""
+    return Path(_scratch().name) / name
+
+
+@cache
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="fetch-wrong-")
 
 
 def _numbers(version: str) -> tuple[int, ...]:

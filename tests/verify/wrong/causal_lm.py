@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +19,7 @@ from fetcher.verify import ProbeRequest
 
 from tests.verify import taskmodels, textmodels
 from tests.verify.probing import request
-from tests.verify.wrong import Case, Make
+from tests.verify.wrong import Case, Make, made_once
 
 Spoil = Callable[[Path], object]
 
@@ -34,14 +33,9 @@ LAYER = "gpt_neox.layers.0.attention.query_key_value"
 
 
 @cache
-def _place() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory()
-
-
-@cache
 def trained(seed: int = 0) -> Path:
     """A GPT-NeoX that has learnt a story."""
-    folder = Path(_place().name) / f"trained-{seed}"
+    folder = made_once(f"trained-{seed}")
     textmodels.gpt_neox(folder, seed=seed, steps=60)
     return folder
 
@@ -49,7 +43,7 @@ def trained(seed: int = 0) -> Path:
 @cache
 def trained_bart() -> Path:
     """The second half of a BART, which writes without the first."""
-    folder = Path(_place().name) / "bart"
+    folder = made_once("bart")
     textmodels.bart_decoder(folder, steps=60)
     return folder
 
@@ -57,7 +51,7 @@ def trained_bart() -> Path:
 @cache
 def trained_llama() -> Path:
     """A Llama of bytes: its tokenizer has no words at all."""
-    folder = Path(_place().name) / "llama"
+    folder = made_once("llama")
     textmodels.byte_llama(folder, steps=60)
     return folder
 
@@ -276,7 +270,7 @@ def adapter(method: str = "LoraConfig", **how: Any) -> Path:
     import peft
     from transformers import AutoModelForCausalLM
 
-    folder = Path(_place().name) / f"adapter-{abs(hash((method, *sorted(how.items()))))}"
+    folder = made_once(f"adapter-{abs(hash((method, *sorted(how.items()))))}")
     torch.manual_seed(1)
     base = AutoModelForCausalLM.from_pretrained(trained(), **textmodels.in_float32())
     given = {key: list(value) if isinstance(value, tuple) else value for key, value in how.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.verify import diffusionfiles, visionmodels
 from tests.verify.probing import request
-from tests.verify.wrong import Case
+from tests.verify.wrong import Case, made_once
 
 KIND = "diffusion"
 VAE, UNET = "vae/diffusion_pytorch_model.safetensors", "unet/diffusion_pytorch_model.safetensors"
@@ -28,7 +27,7 @@ Tensors = dict[str, torch.Tensor]
 @cache
 def _made() -> Path:
     """Stable Diffusion XL to scale, but for its autoencoder, which is of a usable size."""
-    folder = Path(tempfile.mkdtemp(prefix="fetch-diffusion-")) / "sdxl"
+    folder = made_once("diffusion-sdxl")
     torch.manual_seed(0)
     visionmodels.sdxl(folder)
     shutil.rmtree(folder / "vae")

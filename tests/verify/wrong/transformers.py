@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 import warnings
 from functools import cache, partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.verify import taskmodels, visionmodels
 from tests.verify.probing import request
-from tests.verify.wrong import Case
+from tests.verify.wrong import Case, made_once
 
 KIND, WEIGHTS = "transformers", "model.safetensors"
 KNOWS = "it knows what a trained model knows"
@@ -24,7 +23,7 @@ KNOWS = "it knows what a trained model knows"
 
 @cache
 def _made(model: str) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="fetch-tasks-")) / model
+    folder = made_once(f"{KIND}-{model}")
     folder.mkdir()
     torch.manual_seed(0)
     with warnings.catch_warnings():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.verify import visionmodels
 from tests.verify.probing import request
-from tests.verify.wrong import Case
+from tests.verify.wrong import Case, made_once
 
 ENCODER, LANGUAGE = "vision-encoder", "vision-language"
 WEIGHTS, SETTINGS = "model.safetensors", "preprocessor_config.json"
@@ -23,7 +22,7 @@ WEIGHTS, SETTINGS = "model.safetensors", "preprocessor_config.json"
 
 @cache
 def _made(model: str) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="fetch-vision-")) / model
+    folder = made_once(f"vision-{model}")
     torch.manual_seed(0)
     visionmodels.MAKERS[model](folder)
     return folder
