@@ -23,6 +23,9 @@ def main() -> None:
     from fetcher.commands import run
 
     code = run(sys.argv[1:])
+    # Python remembers an interrupt that came amid an exec of text, such as a namedtuple's or a
+    # dataclass's, though it was handled: `python -m` would end by that signal. Another forgets it.
+    exec("")
     gc.freeze()  # the tables go with the process: nobody need search through them once more
     sys.exit(code)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,6 +124,28 @@ def test_sigterm_is_an_interrupt(clone: Path, cli: Cli, web: FileServer) -> None
     process.terminate()
     code, output = finish(process, 15)
     assert code == 130 and "Traceback" not in output and '"exit_code": 130' in output
+
+
+AMID_AN_EXEC = """\
+import fetcher.commands
+from fetcher.__main__ import main
+
+def interrupted(arguments):
+    try:
+        exec("raise KeyboardInterrupt")  # as it comes while a namedtuple is made
+    except KeyboardInterrupt:
+        return 130
+
+fetcher.commands.run = interrupted
+main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_an_interrupt_that_was_handled_is_no_signal_at_the_end(tmp_path: Path) -> None:
+    (tmp_path / "amid.py").write_text(AMID_AN_EXEC)
+    done = subprocess.run([sys.executable, "-m", "amid"], check=False, cwd=tmp_path, timeout=60)
+    assert done.returncode == 130
 
 
 def test_a_lock_that_lost_or_gained_a_line_is_not_current(project: Path, cli: Cli) -> None:
