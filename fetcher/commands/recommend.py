@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from fetcher.fs.nearest import nearest
 from fetcher.hardware import gpu, memory_estimate
 from fetcher.hardware.gpu import Gpu
 from fetcher.i18n import t
+from fetcher.project.manifest import Artifact
 from fetcher.project.project import Project, find_root
 from fetcher.reporting import envelope
+from fetcher.tree.hint_commands import is_elsewhere, names_of
 from fetcher.ui.table import Column, print_table, print_text
 from fetcher.ui.units import human_bytes
 
@@ -101,7 +104,8 @@ def command(
     if task is not None:
         choice = _largest_of(known)
     if not as_json:
-        _print(card, dtype, known, choice)
+        # (Of named manifests alone nobody has looked whether others have these ids.)
+        _print(card, dtype, known, choice, [] if manifests else [item for _, item in pairs])
     if fetch:
         return _fetch(choice, as_json)
     result = envelope.Answer(
@@ -135,7 +139,9 @@ def _is_chosen(found: Fit, choice: Choice | None) -> bool:
     return choice is not None and any(found.artifact is item for item in choice.artifacts)
 
 
-def _print(card: Gpu, dtype: str, known: Sequence[Fit], choice: Choice | None) -> None:
+def _print(
+    card: Gpu, dtype: str, known: Sequence[Fit], choice: Choice | None, among: Sequence[Artifact]
+) -> None:
     what = f"{card.name}, " if card.name else ""
     print_text(
         t(
@@ -159,16 +165,23 @@ def _print(card: Gpu, dtype: str, known: Sequence[Fit], choice: Choice | None) -
         return
     names = " + ".join(artifact.id for artifact in choice.artifacts)
     print_text(t("\n* recommended: {names} ({reason})", names=names, reason=choice.reason))
-    gated = [a.id for a in choice.artifacts if a.info.get("requires_auth")]
+    gated = [artifact for artifact in choice.artifacts if artifact.info.get("requires_auth")]
     if gated:
         print_text(
             t(
                 "  gated: {gated}; check with: fetch access {gated2}",
-                gated=", ".join(gated),
-                gated2=" ".join(gated),
+                gated=", ".join(artifact.id for artifact in gated),
+                gated2=shlex.join(names_of(gated, among)),
             )
         )
-    print_text(t("  fetch all {id}", id=" ".join(artifact.id for artifact in choice.artifacts)))
+    words = names_of(choice.artifacts, among)
+    words += [word for name in _only(choice) for word in ("--only", name)]
+    print_text(t("  fetch all {id}", id=shlex.join(words)))
+
+
+def _only(choice: Choice) -> list[str]:
+    """What of a manifest that is named as a whole is recommended."""
+    return [artifact.id for artifact in choice.artifacts if is_elsewhere(artifact)]
 
 
 def _fetch(choice: Choice | None, as_json: bool) -> int:
@@ -178,7 +191,7 @@ def _fetch(choice: Choice | None, as_json: bool) -> int:
         raise UsageError(
             t("nothing fits, so there is nothing to fetch"), t("see --dtype int8 or int4")
         )
-    with common.workspace([artifact.full_name for artifact in choice.artifacts]) as space:
+    with common.workspace(names_of(choice.artifacts, []), only=_only(choice)) as space:
         found = fetch_all(space)
         if as_json:
             envelope.print_json(found)

@@ -40,18 +40,32 @@ def fetch_these(
     A bare one leaves out what is optional, and manifests that are not the project's own: those are
     named. `bare` is False where it leaves them out for other reasons.
     """
-    ids = [artifact.id for artifact in among]
-    names: dict[str, None] = {}
-    unasked = bare
-    for one in artifacts:
-        unasked &= not (one.reach or one.optional)
-        if one.reach.endswith(SUFFIXES):
-            names |= dict.fromkeys([one.reach, *["--include-optional"] * one.optional])
-        else:
-            names[one.id if ids.count(one.id) == 1 else one.full_name] = None
+    artifacts = list(artifacts)
+    unasked = bare and not any(one.reach or one.optional for one in artifacts)
+    names = names_of(artifacts, among)
+    if any(one.optional and is_elsewhere(one) for one in artifacts):
+        names.append("--include-optional")
     return shlex.join(
         ["fetch", "all", *([] if unasked else names), *flags, *words_into(root, tree)]
     )
+
+
+def names_of(artifacts: Iterable[Artifact], among: Sequence[Artifact]) -> list[str]:
+    """What commands call artifacts, of those that are in reach: all of a manifest elsewhere."""
+    ids = [artifact.id for artifact in among]
+    return list(
+        dict.fromkeys(
+            one.reach
+            if is_elsewhere(one)
+            else (one.id if ids.count(one.id) == 1 else one.full_name)
+            for one in artifacts
+        )
+    )
+
+
+def is_elsewhere(artifact: Artifact) -> bool:
+    """Whether only the path of its manifest leads to it."""
+    return artifact.reach.endswith(SUFFIXES)
 
 
 def adopt(root: Path, tree: Path, path: str, artifact: Artifact, file: str) -> str:

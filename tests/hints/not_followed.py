@@ -158,8 +158,6 @@ MODELS = (
 # Not yet.
 OPEN = (
     "ask who made them which is right; --replace takes this one in place of the other",
-    "  fetch all {id}",
-    "  gated: {gated}; check with: fetch access {gated2}",
     (
         "find out which is right: `fetch lock --update NAME` in a project asks the source "
         "again, an import of a right bundle takes another's place"
@@ -198,4 +196,4 @@ OPEN = (
         "lock --update {id}` about the lock"
     ),
 )
-AT_MOST = 16
+AT_MOST = 14
