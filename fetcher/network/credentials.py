@@ -17,7 +17,7 @@ from fetcher.network.urls import Origin, origin_of
 
 _log = logging.getLogger(__name__)
 
-_GITHUB = (
+GITHUB = (
     ("https", "api.github.com", 443),
     ("https", "github.com", 443),
     ("https", "raw.githubusercontent.com", 443),
@@ -86,7 +86,7 @@ def settings_tokens(settings: Settings) -> dict[Origin, str]:
     """Tokens of the settings, each for the origins that it is for; the Hub's is elsewhere."""
     found: dict[Origin, str] = {}
     if token := sound_token("GITHUB_TOKEN", settings.text("github_token")):
-        found |= dict.fromkeys(_GITHUB, token)
+        found |= dict.fromkeys(GITHUB, token)
     if token := sound_token("CIVITAI_API_TOKEN", settings.text("civitai_api_token")):
         found["https", "civitai.com", 443] = token
     host = settings.text("github_host")

@@ -142,6 +142,10 @@ class Network:
             return self.once("kaggle-token", kaggle_token)
         return self._tokens.get(origin, "")
 
+    def takes_token(self, url: str) -> bool:
+        """Whether it is a token that lets in there, and no login of netrc."""
+        return origin_of(url) in {self._hub_origin, _KAGGLE, *credentials.GITHUB, *self._tokens}
+
     def asking(self, hub: str) -> Network:
         """The same network with another place asked for what the Hub is asked for.
 

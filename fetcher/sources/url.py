@@ -58,11 +58,13 @@ def _status_of(place: str, network: Network) -> int:
     return 0 if answer is None else answer.status
 
 
-def _refusal(place: str, status: int) -> Failure:
+def _refusal(place: str, status: int, network: Network) -> Failure:
     shown = public_url(place)
     if status in {404, 410}:
         return Failure("not-found", t("{url} is not there", url=shown))
-    return Failure("auth", t("{url}: access denied (HTTP {status})", url=shown, status=status))
+    login = "" if network.takes_token(place) else t("put a login for its host into ~/.netrc")
+    text = t("{url}: access denied (HTTP {status})", url=shown, status=status)
+    return Failure("auth", text, login)
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,7 @@ class Url(Source):
             return False
         status = _status_of(self._location(""), network)
         if status in _REFUSALS:
-            raise _refusal(self.url, status)
+            raise _refusal(self.url, status, network)
         return status in {200, 206}
 
     def ask_for_each(self, request: Request, network: Network) -> tuple[bool, list[Failure]]:
@@ -169,7 +171,9 @@ class Url(Source):
         names that cannot be asked for."""
         places = [self._location(name) for name in self.names(request)]
         told = [(place, _status_of(place, network)) for place in places]
-        refused = [_refusal(place, status) for place, status in told if status in _REFUSALS]
+        refused = [
+            _refusal(place, status, network) for place, status in told if status in _REFUSALS
+        ]
         return all(status for _, status in told), refused
 
     def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:

@@ -158,7 +158,7 @@ def test_doctor_asks_whether_tokens_are_accepted_and_endpoints_are_what_they_sho
         level, text = told(GITHUB_TOKEN="gh_good")["GitHub token"]
         assert level == "note" and "does not get it" in text
         own = origin_of(github.url)
-        monkeypatch.setattr("fetcher.network.credentials._GITHUB", (own,))
+        monkeypatch.setattr("fetcher.network.credentials.GITHUB", (own,))
         assert told(GITHUB_TOKEN="gh_good")["GitHub token"] == (
             "ok",
             "set, by GITHUB_TOKEN; accepted",
