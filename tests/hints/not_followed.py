@@ -162,25 +162,7 @@ OPEN = (
         "find out which is right: `fetch lock --update NAME` in a project asks the source "
         "again, an import of a right bundle takes another's place"
     ),
-    (
-        "run once where there is a network, or take the files from a store (--from DIR) or from"
-        " this machine (fetch adopt PATH)"
-    ),
-    "open the address in a browser, and take what it gives with `fetch adopt`",
-    "is a token needed? `fetch doctor` tells which are set",
-    (
-        "a manifest or lock would keep it: give the address without it, or download the file "
-        "yourself and `fetch adopt` it"
-    ),
-    (
-        "run it where {hub} can be reached, take in a bundle that has it (fetch mirror import),"
-        " or name a mirror yourself (--from)"
-    ),
     "`fetch lock --update {id}`, or pin the commit in the manifest",
-    (
-        "run it where {source} can be reached, take in a bundle that has it (fetch mirror "
-        "import), or name a mirror yourself (--from)"
-    ),
     "if they are right: fetch lock --update {id}",
     (
         "{path} is not imported, which would run its code: a file names it, not you. If you "
@@ -196,4 +178,4 @@ OPEN = (
         "lock --update {id}` about the lock"
     ),
 )
-AT_MOST = 14
+AT_MOST = 8
