@@ -157,13 +157,6 @@ MODELS = (
 
 # Not yet.
 OPEN = (
-    "ask who made them which is right; --replace takes this one in place of the other",
-    (
-        "find out which is right: `fetch lock --update NAME` in a project asks the source "
-        "again, an import of a right bundle takes another's place"
-    ),
-    "`fetch lock --update {id}`, or pin the commit in the manifest",
-    "if they are right: fetch lock --update {id}",
     (
         "{path} is not imported, which would run its code: a file names it, not you. If you "
         "trust it: --class-path {path}"
@@ -172,10 +165,5 @@ OPEN = (
         "an adapter of {base}: add that too (fetch add hf:{base}), and name it here as `probe: "
         "{{type: causal-lm, base: ID}}`"
     ),
-    "the archive changed upstream: `fetch lock --update {id}` asks for it anew",
-    (
-        "one of both is not that commit's: `fetch doctor` asks the Hub about the cache, `fetch "
-        "lock --update {id}` about the lock"
-    ),
 )
-AT_MOST = 8
+AT_MOST = 2
