@@ -156,14 +156,5 @@ MODELS = (
 )
 
 # Not yet.
-OPEN = (
-    (
-        "{path} is not imported, which would run its code: a file names it, not you. If you "
-        "trust it: --class-path {path}"
-    ),
-    (
-        "an adapter of {base}: add that too (fetch add hf:{base}), and name it here as `probe: "
-        "{{type: causal-lm, base: ID}}`"
-    ),
-)
-AT_MOST = 2
+OPEN: tuple[str, ...] = ()
+AT_MOST = 0
