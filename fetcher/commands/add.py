@@ -223,9 +223,10 @@ def _finish(
     elif result.summary["written"]:
         echo(
             t(
-                "added {manifest}/{id}; next: fetch all {id}",
+                "added {manifest}/{id}; next: fetch all {name}",
                 manifest=session.manifest,
                 id=session.draft.id,
+                name=session.command_name(),
             )
         )
     else:

@@ -275,6 +275,12 @@ class Session:
         found = [self.root / folder for folder in code_folders(self._pairs(), source)]
         return [folder for folder in found if folder.is_dir()]
 
+    def command_name(self) -> str:
+        """What commands call the artifact: with its manifest where another has the id as well."""
+        name, home = self.draft.id, self.manifest
+        shared = any(one.id == name and one.manifest != home for _, one in self._pairs())
+        return f"{home}/{name}" if shared else name
+
     def _pairs(self) -> list[Pair]:
         """Everything in reach that is known; nothing where a manifest is wrong."""
         if self._known is None:

@@ -13,7 +13,7 @@ from tests.servers.hub import HubServer
 @about(
     "next: fetch add hf:owner/name",
     ("`fetch add hf:OWNER/NAME` writes one", 0),
-    "next: fetch all {id}",
+    "next: fetch all {name}",
 )
 def test_a_project_begins(desk: Desk, hub: HubServer) -> None:
     hub.add_repo("owner/name", {"config.json": b"{}"})
@@ -24,6 +24,10 @@ def test_a_project_begins(desk: Desk, hub: HubServer) -> None:
     desk.follow("next: fetch add hf:owner/name", more=["--id", "n"])
     desk.follow("added {manifest}/{id}; next: fetch all")
     desk.fetch("check")
+    declare(desk.root, "hf:OWNER/NAME")  # in a second manifest, which gets the same id
+    desk.fetch("add", "hf:owner/name", "--id", "n", "--manifest", "p", "--yes")
+    desk.follow("added {manifest}/{id}; next: fetch all")
+    assert desk.line("added {manifest}/{id}; next: fetch all")[-1] == "p/n"
 
 
 @about(
