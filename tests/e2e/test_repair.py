@@ -168,20 +168,20 @@ def test_a_probe_that_fails_twice_says_the_same_of_files_that_are_as_locked(
 ) -> None:
     """What a failed probe doubts is not what it is: nobody has read it since."""
     (tmp_path / "up").mkdir()
-    (tmp_path / "up/w.safetensors").write_text("<!doctype html><title>Sign in</title>")
+    (tmp_path / "up/w.gguf").write_text("<!doctype html><title>Sign in</title>")
     write_project(
         tmp_path,
         "p",
-        "artifacts:\n  m: {source: 'local:up', probe: {type: state-dict}}\n",
+        "artifacts:\n  m: {source: 'local:up', probe: {type: gguf}}\n",
         "tree: {models/m/: m}\n",
     )
     assert cli("all", "--link", link).code == 0
     for _ in range(2):
         found = cli("verify", "--json", "--python", sys.executable)
         checks = {check["name"]: check["ok"] for check in found.json["results"][0]["checks"]}
-        assert checks == {"w.safetensors: loads": False}
+        assert checks == {"w.gguf: header": False}
     assert cli("plan").code == 0 and cli("check").code == 0
-    with (tmp_path / "models/m/w.safetensors").open("a") as stream:
+    with (tmp_path / "models/m/w.gguf").open("a") as stream:
         stream.write("x")
     again = cli("verify", "--json", "--python", sys.executable)
     assert "files are as locked" in [one["name"] for one in again.json["results"][0]["checks"]]
