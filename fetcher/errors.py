@@ -234,7 +234,6 @@ _HINTS = {
     ),
     "not-found": t("check the address in the manifest, or add a mirror"),
     "missing-upstream": t("compare the manifest with what the source holds"),
-    "not-a-file": t("open the address in a browser, and take what it gives with `fetch adopt`"),
     "auth": t("is a token needed? `fetch doctor` tells which are set"),
     "network": t("run again later: what is there is kept; a mirror helps"),
 }

@@ -282,13 +282,17 @@ class Source(ABC):
 
 def browser_candidate(origin: str, url: str, path: str) -> UrlCandidate:
     """A URL that a person may have to open by hand: the hint tells how its file is taken in."""
-    hint = t(
+    return UrlCandidate(origin, url, cookies=True, manual_hint=browser_hint(url, path))
+
+
+def browser_hint(url: str, path: str) -> str:
+    """How what a browser brings from `url` becomes the file `path` of an artifact."""
+    return t(
         "open {url} in a browser, then: fetch adopt DOWNLOADED_FILE --as {artifact}/{path}",
         url=url,
         artifact="{artifact}",
         path=shlex.quote(path),
     )
-    return UrlCandidate(origin, url, cookies=True, manual_hint=hint)
 
 
 def left_out(where: str, found: Mapping[str, str], network: Network) -> None:

@@ -25,7 +25,7 @@ from fetcher.i18n import t
 from fetcher.store.store import Store
 from fetcher.transfer.download import Arrived, Delivered
 from fetcher.transfer.inbox import Committed, Refused
-from fetcher.transfer.outcomes import not_a_file
+from fetcher.transfer.outcomes import not_a_file, page_hint
 
 if TYPE_CHECKING:
     from fetcher.fs.formats import Body
@@ -300,7 +300,9 @@ def _look_at(item: Arrived, body: Body, wrong: bool) -> None:
             complaint = t("an empty file")
     if complaint:
         text = t("{origin} delivered {complaint}", origin=origin, complaint=complaint)
-        raise Failure("not-a-file", text) if wrong else not_a_file(download, text)
+        if wrong:
+            raise Failure("not-a-file", text, page_hint(download))
+        raise not_a_file(download, text)
 
 
 def _opened(item: Arrived) -> BinaryIO:

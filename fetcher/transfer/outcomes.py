@@ -19,7 +19,7 @@ from fetcher.network.curl_errors import TLS_ERRORS, explain, never_connected, re
 from fetcher.network.retry import LONGEST_WAIT, REDIRECTS, RETRY_STATUS, rate_limited, retry_after
 from fetcher.network.status_words import refusal
 from fetcher.network.urls import public_url
-from fetcher.sources.base import UrlCandidate
+from fetcher.sources.base import UrlCandidate, browser_hint
 from fetcher.transfer.links import Linked, Renew, refused_link, served
 
 if TYPE_CHECKING:
@@ -325,21 +325,31 @@ def damaged(host: str) -> Failure:
 def manual_hint(download: Download) -> str:
     """What to do by hand where a page answers in place of the file, or ""."""
     candidate = download.candidate
-    if isinstance(candidate, UrlCandidate):
-        hint = candidate.manual_hint
-        if isinstance(hint, Message):
-            more = f" --manifest {shlex.quote(download.reach)}" if download.reach else ""
-            path = f"{hint.values['path']}{more}" if "path" in hint.values else ""
-            return hint.having(artifact=download.artifact, **({"path": path} if path else {}))
-        return hint.replace("{artifact}", download.artifact)
-    return ""
+    return _about(download, candidate.manual_hint) if isinstance(candidate, UrlCandidate) else ""
+
+
+def _about(download: Download, hint: str) -> str:
+    if isinstance(hint, Message):
+        more = f" --manifest {shlex.quote(download.reach)}" if download.reach else ""
+        path = f"{hint.values['path']}{more}" if "path" in hint.values else ""
+        return hint.having(artifact=download.artifact, **({"path": path} if path else {}))
+    return hint.replace("{artifact}", download.artifact)
 
 
 def not_a_file(download: Download, text: str) -> Failure:
     """What has come is no file. `text` says what it is, and who delivered it."""
     if download.doubtful:
         text = t("{text} (--first-trust takes it all the same)", text=text)
-    return Failure("not-a-file", text, manual_hint(download))
+    return Failure("not-a-file", text, page_hint(download))
+
+
+def page_hint(download: Download) -> str:
+    """What to do by hand where a page came: what the source says, else what a browser can."""
+    candidate = download.candidate
+    hint = manual_hint(download)
+    if hint or not isinstance(candidate, UrlCandidate):
+        return hint
+    return _about(download, browser_hint(public_url(candidate.url), download.file.path))
 
 
 def is_sign_in(location: str) -> bool:

@@ -37,7 +37,7 @@ from fetcher.transfer.outcomes import (
     Unreachable,
     Wait,
     WithoutRange,
-    manual_hint,
+    page_hint,
 )
 from fetcher.transfer.resume import WORTHWHILE, PartialFiles
 from fetcher.ui.units import human_bytes
@@ -363,7 +363,7 @@ class Recovery:
         """Take the next place that has the file, or fail."""
         download.settled = False
         if failure.problem.code == "not-a-file" and not failure.hint and download.candidates:
-            failure = Failure("not-a-file", failure.message, manual_hint(download))
+            failure = Failure("not-a-file", failure.message, page_hint(download))
         if failure.problem.code in _FATAL_CODES:
             return self.fail(download, failure)
         old = download.candidate.origin if download.candidates else ""

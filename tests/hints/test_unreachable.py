@@ -23,10 +23,10 @@ FILES = {
     "sub/vocab.txt": b"one\ntwo\n",
 }
 ADOPTED = "a manifest or lock would keep it: give the address without it"
+PAGE = "open {url} in a browser, then: fetch adopt"
 HUB_AWAY = "run it where {hub} can be reached"
 SOURCE_AWAY = "run it where {source} can be reached, take in a bundle"
 OFFLINE = "run once where there is a network, or take the files from a store"
-PAGE = "open the address in a browser, and take what it gives with `fetch adopt`"
 TOKEN = "is a token needed? `fetch doctor` tells which are set"
 
 
@@ -69,14 +69,13 @@ def test_no_network(
     desk.fetch("check", "--deep")
 
 
-@about(PAGE)
 def test_a_page_in_place_of_a_file_of_the_hub(desk: Desk, project: Path, hub: HubServer) -> None:
-    hub.faults.add("/o/m/resolve/", "html")
+    """Each file that a page came for is named with its address, and taken one by one."""
+    hub.faults.add("/o/m/resolve/.*/config", "html")
     desk.fails("all")
-    for name, data in FILES.items():
-        (project / "down" / name).parent.mkdir(parents=True, exist_ok=True)
-        (project / "down" / name).write_bytes(data)
-    desk.follow(PAGE, more=["down"])
+    (project / "down").write_bytes(FILES["config.json"])
+    assert desk.said(PAGE).values["url"].startswith(f"{hub.url}/o/m/resolve/")
+    desk.follow(PAGE, DOWNLOADED_FILE="down")
     desk.fetch("all")
     desk.fetch("check", "--deep")
 
