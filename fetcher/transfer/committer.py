@@ -25,7 +25,7 @@ from fetcher.i18n import t
 from fetcher.store.store import Store
 from fetcher.transfer.download import Arrived, Delivered
 from fetcher.transfer.inbox import Committed, Refused
-from fetcher.transfer.outcomes import not_a_file, page_hint
+from fetcher.transfer.outcomes import not_a_file, other_hint
 
 if TYPE_CHECKING:
     from fetcher.fs.formats import Body
@@ -269,9 +269,9 @@ def check_content(item: Arrived, sha256: str, git_blob: str) -> None:
     with _opened(item) as stream:
         if not wrong and wanted.key:
             # git has no more than that, but nobody wants it as weights
-            if is_pointer(stream.read(POINTER_BYTES)):
+            if is_pointer(head := stream.read(POINTER_BYTES)):
                 text = t("{origin} delivered a Git LFS pointer", origin=origin)
-                raise Failure("not-a-file", text)
+                raise Failure("not-a-file", text, other_hint(item.download, head))
             return
         from fetcher.fs.formats import Body
 
@@ -290,19 +290,17 @@ def _look_at(item: Arrived, body: Body, wrong: bool) -> None:
 
     download, wanted, origin = item.download, item.download.file, item.origin
     name, declared = wanted.path, download.declared
-    if wrong:
-        complaint = junk_complaint(body.read(0, POINTER_BYTES), name, declared)
-    elif not download.doubtful:
+    if not (wrong or download.doubtful):
         return
-    else:
-        complaint = look(body, name, declared)
-        if not complaint and not body.size and wanted.size != 0:
-            complaint = t("an empty file")
+    head = body.read(0, POINTER_BYTES)
+    complaint = junk_complaint(head, name, declared) if wrong else look(body, name, declared)
+    if not (complaint or wrong or body.size) and wanted.size != 0:
+        complaint = t("an empty file")
     if complaint:
         text = t("{origin} delivered {complaint}", origin=origin, complaint=complaint)
         if wrong:
-            raise Failure("not-a-file", text, page_hint(download))
-        raise not_a_file(download, text)
+            raise Failure("not-a-file", text, other_hint(download, head))
+        raise not_a_file(download, text, head)
 
 
 def _opened(item: Arrived) -> BinaryIO:

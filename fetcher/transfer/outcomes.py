@@ -242,7 +242,7 @@ def _of_other_content(ended: Ended, download: Download) -> RequestOutcome:
     complaint = ended.complaint or junk_complaint(ended.head(), name, declared)
     if complaint:
         text = t("{host} delivers {complaint}", host=ended.host, complaint=complaint)
-        return GiveUp(not_a_file(download, text))
+        return GiveUp(not_a_file(download, text, ended.head()))
     length, size = ended.headers().get("content-length", "?"), download.file.size or 0
     text = t(
         "{host} offers {length} bytes instead of {size:,}",
@@ -336,16 +336,20 @@ def _about(download: Download, hint: str) -> str:
     return hint.replace("{artifact}", download.artifact)
 
 
-def not_a_file(download: Download, text: str) -> Failure:
-    """What has come is no file. `text` says what it is, and who delivered it."""
+def not_a_file(download: Download, text: str, head: bytes) -> Failure:
+    """What has come is no file. `text` says what it is, and who delivered it; it begins so."""
     if download.doubtful:
         text = t("{text} (--first-trust takes it all the same)", text=text)
-    return Failure("not-a-file", text, page_hint(download))
+    return Failure("not-a-file", text, other_hint(download, head))
 
 
-def page_hint(download: Download) -> str:
-    """What to do by hand where a page came: what the source says, else what a browser can."""
+def other_hint(download: Download, head: bytes) -> str:
+    """What to do where something that begins so came in place of a file."""
+    from fetcher.fs.pointers import is_pointer
+
     candidate = download.candidate
+    if is_pointer(head):
+        return t("name a source that follows it (hf:, github: or git:), or add a mirror")
     hint = manual_hint(download)
     if hint or not isinstance(candidate, UrlCandidate):
         return hint

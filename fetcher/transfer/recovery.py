@@ -37,7 +37,6 @@ from fetcher.transfer.outcomes import (
     Unreachable,
     Wait,
     WithoutRange,
-    page_hint,
 )
 from fetcher.transfer.resume import WORTHWHILE, PartialFiles
 from fetcher.ui.units import human_bytes
@@ -362,8 +361,6 @@ class Recovery:
     def give_up_candidate(self, download: Download, failure: Failure) -> Decision:
         """Take the next place that has the file, or fail."""
         download.settled = False
-        if failure.problem.code == "not-a-file" and not failure.hint and download.candidates:
-            failure = Failure("not-a-file", failure.message, page_hint(download))
         if failure.problem.code in _FATAL_CODES:
             return self.fail(download, failure)
         old = download.candidate.origin if download.candidates else ""

@@ -315,7 +315,9 @@ def test_without_size_or_digest_the_first_use_is_trusted(run: Run, files: FileSe
         assert (done.sha256, done.size) == (sha256(data), len(data))
     assert run.fails(FileEntry("f"), files.add("f", b"")).code == "not-a-file"
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 5\n"
-    assert run.fails(FileEntry("f"), files.add("f", pointer)).code == "not-a-file"
+    for wanted in (FileEntry("f"), entry("f", SMALL)):
+        problem = run.fails(wanted, files.add("f", pointer))
+        assert problem.code == "not-a-file" and "hf:, github: or git:" in problem.hint
     run.one(FileEntry("page.html"), files.add("page.html", b"<!doctype html><html></html>"))
 
 

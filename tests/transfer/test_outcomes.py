@@ -385,10 +385,10 @@ def test_what_to_do_by_hand_names_the_artifact() -> None:
 
 def test_no_file_at_all() -> None:
     sure, doubtful = download(hint="by hand"), download(sha256=None)
-    assert not_a_file(sure, "a page").message == "a page"
-    assert not_a_file(sure, "a page").problem.code == "not-a-file"
-    assert not_a_file(sure, "a page").problem.hint == "by hand"
-    assert "--first-trust" in not_a_file(doubtful, "a page").message
+    assert not_a_file(sure, "a page", b"<html>").message == "a page"
+    assert not_a_file(sure, "a page", b"<html>").problem.code == "not-a-file"
+    assert not_a_file(sure, "a page", b"<html>").problem.hint == "by hand"
+    assert "--first-trust" in not_a_file(doubtful, "a page", b"<html>").message
 
 
 @pytest.mark.parametrize(
