@@ -276,9 +276,13 @@ class Session:
         return [folder for folder in found if folder.is_dir()]
 
     def command_name(self) -> str:
-        """What commands call the artifact: with its manifest where another has the id as well."""
-        name, home = self.draft.id, self.manifest
-        shared = any(one.id == name and one.manifest != home for _, one in self._pairs())
+        """What commands call the artifact: with its manifest where another of the project's has
+        the id as well. (The project's own stand before the catalog's.)"""
+        name, home, own = self.draft.id, self.manifest, self.project.own_manifests()
+        shared = any(
+            one.id == name and one.manifest != home and unit.manifest.path in own
+            for unit, one in self._pairs()
+        )
         return f"{home}/{name}" if shared else name
 
     def _pairs(self) -> list[Pair]:
