@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from http.client import HTTPException, HTTPResponse
 from typing import Any
+from weakref import WeakMethod
 
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
@@ -165,18 +166,26 @@ class _Final(HTTPResponse):
 
 
 def _pools(activity: Activity) -> dict[str, type[HTTPConnectionPool]]:
+    # A pool's open connections are known to the process until the pool is gone: what they refer to
+    # would be kept by them, the pool itself and its sockets among it.
+    uses = WeakMethod(activity.use)
+
+    def under_way(connection: HTTPConnection) -> None:
+        if (use := uses()) is not None:
+            use(connection)
+
     class Plain(HTTPConnection):
         response_class = _Final
 
         def putrequest(self, *args: Any, **kwargs: Any) -> Any:
-            activity.use(self)
+            under_way(self)
             return super().putrequest(*args, **kwargs)
 
     class Secure(HTTPSConnection):
         response_class = _Final
 
         def putrequest(self, *args: Any, **kwargs: Any) -> Any:
-            activity.use(self)
+            under_way(self)
             return super().putrequest(*args, **kwargs)
 
     class PlainPool(HTTPConnectionPool):

@@ -75,7 +75,9 @@ class WorkerPool:
         self._ends: list[int] = []
         share = max(1, network.settings.jobs // PROCESSES)
         load_calls()
-        gc.freeze()  # to look for garbage in what all share would make copies of it
+        # To look for garbage in what all share would make copies of it.
+        self._froze = not gc.get_freeze_count()
+        gc.freeze()
         for folder in self._folders:
             reader, writer = os.pipe()
             pid = os.fork()
@@ -222,6 +224,8 @@ class WorkerPool:
         if self._closed:
             return
         self._closed = self._halted = True
+        if self._froze:  # this process may go on for days, in a notebook
+            gc.unfreeze()
         for pid in self._pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

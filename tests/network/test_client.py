@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import threading
 import time
+import weakref
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +24,7 @@ from fetcher.network.client import _unpacked
 from fetcher.network.proxies import is_left_out, proxy_for
 from fetcher.network.session import Network, Response
 from fetcher.network.urls import origin_of, without_login
-from tests.kit import watchdog
+from tests.kit import wait_for, watchdog
 from tests.servers.plain import FileServer
 
 
@@ -42,6 +44,19 @@ def files() -> Iterator[FileServer]:
 def network(said: list[str] | None = None, **settings: str) -> Network:
     values = {name: Value(text, "test") for name, text in settings.items()}
     return Network(Settings(Path("/nowhere"), values), ([] if said is None else said).append)
+
+
+def test_a_network_that_is_gone_keeps_no_connection(files: FileServer) -> None:
+    """A notebook or a server makes one for each thing that it does."""
+    url = files.add("f", b"body")
+    gone = []
+    for _ in range(3):
+        asking = network()
+        assert asking.request(url).body == b"body"
+        gone.append(weakref.ref(asking))
+        del asking
+    # The thread that watches deadlines looks around once more.
+    wait_for(lambda: gc.collect() >= 0 and all(one() is None for one in gone))
 
 
 # Time

@@ -25,7 +25,7 @@ COUNT = 600
 
 # A process of its own: the test's has threads, and so is never forked.
 CHILD = """
-import json, sys
+import gc, json, sys
 from pathlib import Path
 from fetcher.network.session import Network
 from fetcher.sources.base import FileEntry, UrlCandidate
@@ -50,6 +50,7 @@ with Engine(run.network, run.store, Progress(run.stream, quiet=True), delivered.
 run.store.close()
 print(json.dumps({
     "used": used,
+    "frozen": gc.get_freeze_count(),
     "delivered": {item.download.file.path: item.origin for item in delivered},
     "failed": {download.file.path: problem.code for download, problem in failed},
     "downloaded": sum(item.downloaded for item in delivered),
@@ -251,6 +252,14 @@ def test_kills(run: Run, files: FileServer, batch: Batch, victim: str) -> None:
         assert child.wait() == 0 and not found["failed"]
         assert len(files.requests) < COUNT + 60
         assert batch.all_there(run.store)
+
+
+def test_what_was_made_before_may_be_collected_when_the_workers_have_ended(
+    run: Run, files: FileServer, batch: Batch
+) -> None:
+    """A notebook goes on after a run: what was frozen for the workers would never go."""
+    found = batch.get(run.root)
+    assert found["used"] and found["frozen"] == 0
 
 
 def wait_until_gone(pids: list[int]) -> None:
