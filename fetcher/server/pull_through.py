@@ -242,25 +242,26 @@ class Puller:
     def _read_along(self, flight: PullThrough, start: int, stop: int) -> Iterator[bytes]:
         """Bytes as they arrive; the last one only once the whole file is proven.
 
-        What left before may come from a try that turned out wrong: it is compared at the end.
-        Nothing leaves at once of a file that came wrong: an answer that has not begun can still
-        say so.
+        What left before may come from a try that turned out wrong: whoever got it is cut off, and
+        a whole file is compared at the end. Nothing leaves at once of a file that came wrong: an
+        answer that has not begun can still say so.
         Raises CutOff, or HttpError if nothing was sent yet.
         """
-        position, furthest = start, 0
+        position, restarts = start, 0
         wait_until = time.monotonic() + _PROOF_SECONDS
         check = (
             _DigestCheck(flight.download.file)
             if (start, stop) == (0, flight.download.file.size)
             else None
         )
-        while not flight.done.wait(0 if furthest else _POLL_SECONDS):
+        while not flight.done.wait(0 if position > start else _POLL_SECONDS):
             if self._closed:
                 raise CutOff(t("the server stops"))
+            if position == start:
+                restarts = flight.download.restarts
+            elif flight.download.restarts != restarts:
+                raise _began_anew(flight)
             path, there = flight.available()
-            if path and there < furthest and position > start:
-                raise CutOff(t("{path}: upstream began anew", path=flight.download.file.path))
-            furthest = max(furthest, there) if position > start else there
             ready = min(there, stop - 1)
             waits = flight.download.mismatched and position == start
             if position >= ready or (waits and time.monotonic() < wait_until):
@@ -275,8 +276,19 @@ class Puller:
             if position == start:
                 raise of_problem(flight.problem, self.settings.hf_endpoint)[0]
             raise CutOff(flight.problem.message)
+        if position > start and not check and flight.download.restarts != restarts:
+            raise _began_anew(flight)
+        yield from self._proven(flight, position, stop, check)
+
+    def _proven(
+        self, flight: PullThrough, start: int, stop: int, check: _DigestCheck | None
+    ) -> Iterator[bytes]:
+        """What is left of a file that has landed; the last piece once all that was sent is right.
+
+        Raises CutOff if it is not.
+        """
         held = b""
-        for piece in _between(self.store.blob_path(flight.sha256), position, stop):
+        for piece in _between(self.store.blob_path(flight.sha256), start, stop):
             if held:
                 yield held
             if check:
@@ -287,6 +299,10 @@ class Puller:
                 t("{path}: upstream sent wrong bytes first", path=flight.download.file.path)
             )
         yield held
+
+
+def _began_anew(flight: PullThrough) -> CutOff:
+    return CutOff(t("{path}: upstream began anew", path=flight.download.file.path))
 
 
 class _DigestCheck:

@@ -45,7 +45,9 @@ class Download:
     this machine. `follower` reads a large body while it comes. `elsewhere`: what does not come so,
     comes in an archive. `expected`: the size that was counted on, be it a hint. `fresh`: its next
     request takes a connection of its own. `taken_over`: another run began it. `key`: the file's,
-    which is asked for again and again. `reach`: what names the artifact's manifest to commands.
+    which is asked for again and again. `restarts`: how often bytes that had come counted no more.
+    `reach`: what names the artifact's manifest to commands,
+    and `called` what they call the artifact.
     """
 
     # (Of these nearly all keep what they begin with: a run makes one for every file.)
@@ -62,6 +64,7 @@ class Download:
     unmeasured: Failure | None = None
     lengths_count: bool = False
     anew: bool = False
+    restarts: int = 0
     spooled: bool = False
     furthest: int = 0
     mismatched: bool = False
@@ -103,6 +106,7 @@ class Download:
         first_trust: bool = False,
         follower: Follower | None = None,
         reach: str = "",
+        called: str = "",
     ) -> None:
         self.artifact = artifact
         self.file = file
@@ -110,6 +114,7 @@ class Download:
         self.first_trust = first_trust
         self.follower = follower
         self.reach = reach
+        self.called = called or artifact
         self.expected = file.size
         if file.size_hint:  # bytes are held to what is known of them
             self.file = file._replace(size=None, size_hint=False)
@@ -118,7 +123,7 @@ class Download:
     @property
     def command_words(self) -> str:
         """What `fetch lock --update` takes to ask for its artifact anew."""
-        return command_words(self.artifact, self.reach)
+        return command_words(self.called, self.reach)
 
     @property
     def small(self) -> bool:
@@ -202,7 +207,7 @@ class Download:
         also = [t("also {other}", other=other) for other in dict.fromkeys(others)]
         message = join([first.message, *also], "; ") if also else first.message
         named = first._replace(artifact=self.command_words)
-        hint = hint_of(named) if self.reach else first.hint
+        hint = hint_of(named) if self.command_words != self.artifact else first.hint
         return Problem(first.code, message, hint, self.artifact, self.file.path)
 
 

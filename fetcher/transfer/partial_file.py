@@ -76,6 +76,7 @@ class Wanted(Protocol):
     file: FileEntry
     validator: str
     anew: bool
+    restarts: int
     decode: str
     no_ranges: bool
     follower: Follower | None
@@ -262,6 +263,7 @@ class PartialFile:
 
     def restart(self) -> None:
         """Nothing of what is there counts any more. Raises OSError."""
+        self.download.restarts += 1
         self.settle()
         self.drop_tail()
         if self.download.follower is not None:

@@ -224,6 +224,7 @@ class Recovery:
             return self.give_up_candidate(download, failure)
         _log.info("%s: %s; once more", download.label, failure.message)
         download.mismatched = True
+        download.restarts += 1
         download.forget_link()
         size = download.file.size
         doubtful = failure.problem.code != "digest-mismatch" and not download.lengths_count
@@ -280,6 +281,7 @@ class Recovery:
         own_part = download.part is not None and arrived.path == download.part.path
         fatal = failure.problem.code in _FATAL_CODES
         if own_part and not fatal:  # a whole part is kept: the next run places it
+            download.restarts += 1
             self.partials.drop(download)
         elif arrived.path and not own_part:
             remove_quietly(arrived.path)
@@ -366,6 +368,7 @@ class Recovery:
         old = download.candidate.origin if download.candidates else ""
         _log.info("%s: %s given up: %s", download.label, old or "it is", failure.message)
         if not download.key and download.part is not None:
+            download.restarts += 1
             self.partials.drop(download)  # another place's bytes cannot be put to these
         if not download.next_candidate(failure):
             return self.fail(download)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -185,6 +187,33 @@ def test_who_asks_amid_the_second_try_gets_no_doubtful_byte(
         assert (answer.status, answer.cut) == ((200, False) if sound else (502, False))
         assert answer.body == EVIL if sound else hub.url in answer.json()["error"]
         assert first.result(60).cut or first.result().body == answer.body
+
+
+def test_a_range_is_never_of_two_tries(hub: HubServer, tmp_path: Path) -> None:
+    """Who has the first try's bytes of a range, and reads slowly while the second overtakes."""
+    large = payload(40_000_000, 7)
+    hub.add_repo("o/big", {"w.safetensors": large})
+    go_on = threading.Event()
+    hub.cdn.faults.add("GET ", "flip", times=1, at=1)
+    hub.cdn.faults.add("GET ", "stall", times=1, n=30_000_000, until=go_on)
+    with serve(tmp_path, "--upstream", hub.url) as mirror:
+        url = urlsplit(mirror.url)
+        with socket.create_connection((url.hostname, url.port or 0), timeout=60) as line:
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+            line.sendall(
+                b"GET /o/big/resolve/main/w.safetensors HTTP/1.1\r\nHost: x\r\n"
+                b"Range: bytes=0-39999998\r\nConnection: close\r\n\r\n"
+            )
+            came = line.recv(1 << 16)
+            go_on.set()
+            wait_for(lambda: mirror.ask("/o/big/resolve/main/w.safetensors", "HEAD").status == 200)
+            wait_for(lambda: len(hub.cdn.matching("GET ")) >= 2)
+            assert mirror.ask("/o/big/resolve/main/w.safetensors", timeout=60).body == large
+            while piece := line.recv(1 << 20):
+                came += piece
+    head, _, body = came.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 206")
+    assert body == large[:-1] or len(body) < len(large) - 1
 
 
 def test_one_repositorys_lie_is_not_anothers(hub: HubServer, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ class Wanted:
     file: FileEntry
     validator: str = ""
     anew: bool = False
+    restarts: int = 0
     decode: str = ""
     no_ranges: bool = False
     follower: Follower | None = None
