@@ -332,8 +332,8 @@ def _about(download: Download, hint: str) -> str:
     if isinstance(hint, Message):
         more = f" --manifest {shlex.quote(download.reach)}" if download.reach else ""
         path = f"{hint.values['path']}{more}" if "path" in hint.values else ""
-        return hint.having(artifact=download.artifact, **({"path": path} if path else {}))
-    return hint.replace("{artifact}", download.artifact)
+        return hint.having(artifact=download.called, **({"path": path} if path else {}))
+    return hint.replace("{artifact}", download.called)
 
 
 def not_a_file(download: Download, text: str, head: bytes) -> Failure:
@@ -349,11 +349,22 @@ def other_hint(download: Download, head: bytes) -> str:
 
     candidate = download.candidate
     if is_pointer(head):
-        return t("name a source that follows it (hf:, github: or git:), or add a mirror")
+        return _pointer_hint(candidate.origin)
     hint = manual_hint(download)
     if hint or not isinstance(candidate, UrlCandidate):
         return hint
-    return _about(download, browser_hint(public_url(candidate.url), download.file.path))
+    url = public_url(candidate.url)
+    if url != candidate.url or candidate.headers:  # a browser would not get there
+        return t("check the address in the manifest, or add a mirror")
+    return _about(download, browser_hint(url, download.file.path))
+
+
+def _pointer_hint(origin: str) -> str:
+    if origin == "url" or origin.startswith("mirror:"):
+        return t("name a source that follows it (hf:, github: or git:), or add a mirror")
+    if origin == "local":
+        return t("get the file itself there: git lfs pull")
+    return t("the source holds no more than that: ask its owner for the file, or add a mirror")
 
 
 def is_sign_in(location: str) -> bool:

@@ -392,6 +392,38 @@ def test_no_file_at_all() -> None:
 
 
 @pytest.mark.parametrize(
+    ("candidate", "says"),
+    [
+        (UrlCandidate("url", "https://h/a%20b"), "open https://h/a%20b in a browser, then: fetch"),
+        (UrlCandidate("huggingface", "https://h/f"), "adopt DOWNLOADED_FILE --as m/art/f.bin"),
+        (UrlCandidate("url", "https://h/f?sig=x"), "check the address in the manifest"),
+        (UrlCandidate("oci", "https://h/f", (("Accept", "a/b"),)), "check the address"),
+        (PathCandidate("local", "/f"), ""),
+    ],
+)
+def test_what_to_do_about_a_page(candidate: UrlCandidate | PathCandidate, says: str) -> None:
+    """A browser is named where it gets there, and the artifact as commands know it."""
+    wanted = Download("art", FileEntry("f.bin", 1, SHA), [candidate], called="m/art")
+    hint = not_a_file(wanted, "a page", b"<html>").problem.hint
+    assert says in hint if says else not hint
+
+
+@pytest.mark.parametrize(
+    ("origin", "says"),
+    [
+        ("url", "hf:, github: or git:"),
+        ("mirror:lab", "hf:, github: or git:"),
+        ("huggingface", "ask its owner"),
+        ("local", "git lfs pull"),
+    ],
+)
+def test_what_to_do_about_a_pointer(origin: str, says: str) -> None:
+    wanted = Download("art", FileEntry("f", 1, SHA), [UrlCandidate(origin, "https://h/f")])
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 5\n"
+    assert says in not_a_file(wanted, "a pointer", pointer).problem.hint
+
+
+@pytest.mark.parametrize(
     ("location", "page"),
     [
         ("https://login.microsoftonline.com/x", True),
