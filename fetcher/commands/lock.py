@@ -91,11 +91,16 @@ def command(
     return _lock(manifests, names, as_json, reports)
 
 
+def _is_named(artifact: Artifact, name: str) -> bool:
+    """Whether a glob picks it by its id, or with its manifest in front."""
+    return fnmatch.fnmatchcase(artifact.full_name if "/" in name else artifact.id, name)
+
+
 def _lock(
     manifests: tuple[str, ...], names: tuple[str, ...], as_json: bool, reports: Reports
 ) -> int:
     def picked(artifact: Artifact) -> bool:
-        return any(fnmatch.fnmatchcase(artifact.id, name) for name in names)
+        return any(_is_named(artifact, name) for name in names)
 
     with common.workspace(manifests, optional=True, quiet=True) as space:
         space.take_every_variant()
@@ -103,7 +108,7 @@ def _lock(
         common.explain(notes)
         names = tuple(known)
         for name in names:
-            if not any(fnmatch.fnmatchcase(a.id, name) for _, a in space.wanted):
+            if not any(_is_named(artifact, name) for _, artifact in space.wanted):
                 hint = naming.what_there_is(name, space.wanted)
                 raise UsageError(t("--update {name}: no such artifact", name=name), hint)
         space.options.update = picked

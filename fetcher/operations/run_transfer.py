@@ -245,6 +245,7 @@ class _Transfer:
             first_trust=trust,
             follower=follower,
             reach=artifact.reach,
+            called=artifact.called,
         )
         if file.archive and isinstance(waiting, list):
             download.elsewhere = True

@@ -434,7 +434,8 @@ class Combination(TypedDict):
 class Artifact:
     """One model or dataset as the manifest wants it.
 
-    `reach` is what names its manifest to commands, "" if it is the project's own.
+    `reach` is what names its manifest to commands, "" if it is the project's own. `called` is what
+    commands call it where its id alone could mean something else, else "".
     """
 
     id: str
@@ -453,15 +454,16 @@ class Artifact:
     code: Source | None = None
     info: Description = field(default_factory=dict)
     reach: str = field(default="", compare=False)
+    called: str = field(default="", compare=False)
 
     @property
     def command_words(self) -> str:
         """What `fetch lock --update` is to be followed by."""
-        return command_words(self.id, self.reach)
+        return command_words(self.called or self.id, self.reach)
 
     def as_words(self, path: str) -> str:
         """What `fetch adopt FILE --as` is to be followed by, for its file `path`."""
-        return as_words(self.id, path, self.reach)
+        return as_words(self.called or self.id, path, self.reach)
 
     @property
     def name(self) -> str:

@@ -207,7 +207,10 @@ class RequestedNames:
 
 
 def _is_manifest(name: str, known: Iterable[str]) -> bool:
-    return name in known or name.endswith(SUFFIXES) or os.path.isfile(name)
+    """Whether a manifest is meant: its name or its path. A file that happens to stand here and be
+    called like an artifact is none: a path without a suffix begins as no name does."""
+    plain = name in known or name.endswith(SUFFIXES)
+    return plain or ((name.startswith(".") or os.path.isabs(name)) and os.path.isfile(name))
 
 
 def are_manifests(project: Project, names: Sequence[str]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -388,7 +389,24 @@ class Project:
                 problems.append(where)
         if problems:
             raise InvalidDocument(problems)
+        self._settle_names([unit.manifest for unit in units])
         return units
+
+    def _settle_names(self, manifests: Sequence[Manifest]) -> None:
+        """Settle what commands call the project's own artifacts.
+
+        An id says it, unless several have it, or a manifest is called so. Where not all of the
+        project's own manifests are among these, nobody has looked: they are called by both.
+        """
+        paths = set(self.own_manifests())
+        own = [manifest for manifest in manifests if manifest.path in paths]
+        whole = len(own) == len(paths)
+        counts = Counter(key for manifest in own for key in manifest.artifacts)
+        taken = set(self.names())
+        for manifest in own:
+            for key, artifact in manifest.artifacts.items():
+                if not whole or counts[key] > 1 or key in taken:
+                    manifest.artifacts[key] = replace(artifact, called=artifact.full_name)
 
     def load_everything(self) -> list[Unit]:
         """All of the project's manifests, and the catalog's that they do not replace."""

@@ -277,13 +277,13 @@ class Session:
 
     def command_name(self) -> str:
         """What commands call the artifact: with its manifest where another of the project's has
-        the id as well. (The project's own stand before the catalog's.)"""
+        the id as well, or a manifest is called so."""
         name, home, own = self.draft.id, self.manifest, self.project.own_manifests()
         shared = any(
             one.id == name and one.manifest != home and unit.manifest.path in own
             for unit, one in self._pairs()
         )
-        return f"{home}/{name}" if shared else name
+        return f"{home}/{name}" if shared or name in self.project.names() else name
 
     def _pairs(self) -> list[Pair]:
         """Everything in reach that is known; nothing where a manifest is wrong."""

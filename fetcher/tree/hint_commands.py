@@ -57,7 +57,7 @@ def names_of(artifacts: Iterable[Artifact], among: Sequence[Artifact]) -> list[s
         dict.fromkeys(
             one.reach
             if is_elsewhere(one)
-            else (one.id if ids.count(one.id) == 1 else one.full_name)
+            else one.called or (one.id if ids.count(one.id) == 1 else one.full_name)
             for one in artifacts
         )
     )

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
+
+import pytest
 
 from tests.conftest import write_project
 from tests.hints.desk import Desk, about
 from tests.hints.test_sources import declare
 from tests.servers.hub import HubServer
+from tests.servers.plain import FileServer
 
 
 @about(
@@ -28,6 +33,49 @@ def test_a_project_begins(desk: Desk, hub: HubServer) -> None:
     desk.fetch("add", "hf:owner/name", "--id", "n", "--manifest", "p", "--yes")
     desk.follow("added {manifest}/{id}; next: fetch all")
     assert desk.line("added {manifest}/{id}; next: fetch all")[-1] == "p/n"
+
+
+@pytest.mark.parametrize("names", [("p", "q"), ("p", "w")])
+@pytest.mark.parametrize("asked", [[], ["p"]])
+def test_an_id_that_is_not_enough(
+    desk: Desk, files: FileServer, names: tuple[str, str], asked: list[str]
+) -> None:
+    """Two manifests have it, or one is called so."""
+    page = b"<!doctype html><title>Sign in</title>"
+    files.add("page.bin", page, content_type="text/html")
+    files.add("sound.bin", b"sound" * 100)
+    for name, file in zip(names, ("page.bin", "sound.bin"), strict=True):
+        ident = "w" if name != "w" else "v"
+        text = f"artifacts: {{{ident}: {{source: '{files.url}/{file}'}}}}\n"
+        write_project(desk.root, name, text, f"tree: {{in-{name}/: {ident}}}\n")
+    (desk.root / "down").write_bytes(b"the file itself")
+    desk.fails("all", *asked)
+    desk.follow("open {url} in a browser, then: fetch adopt", DOWNLOADED_FILE="down")
+    desk.fetch("all")
+    assert (desk.root / "in-p/page.bin").read_bytes() == b"the file itself"
+    (desk.root / "in-p/page.bin").unlink()
+    shutil.rmtree(os.environ["FETCH_STORE"])
+    files.add("page.bin", b"another " * 10)
+    desk.fails("all", *asked)
+    desk.follow("if the change upstream is meant")
+    desk.fetch("all")
+    assert (desk.root / "in-p/page.bin").read_bytes() == b"another " * 10
+
+
+def test_a_file_that_is_called_like_an_artifact(desk: Desk, files: FileServer) -> None:
+    """It is no manifest; one without a suffix is named by a path that begins as no name does."""
+    files.add("w.bin", b"w" * 100)
+    declare(desk.root, f"{files.url}/w.bin")
+    for name in ("w", "p/w"):
+        (desk.root / name).unlink(missing_ok=True)
+        (desk.root / "w").unlink(missing_ok=True)
+        (desk.root / name).parent.mkdir(exist_ok=True)
+        (desk.root / name).write_text("a file")
+        desk.fetch("all", name)
+    manifest = desk.root / "other.txt"
+    manifest.write_text((desk.root / "manifests/p.yaml").read_text())
+    for path in ("./other.txt", str(manifest)):
+        desk.fetch("plan", path)
 
 
 @about(
