@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from fetcher.errors import USAGE, Failure, FetchError, InvalidDocument, Problem,
 from fetcher.fs.home import expanded
 from fetcher.i18n import join, t
 from fetcher.network.session import Network
+from fetcher.project.layout import folder_of
 from fetcher.project.manifest import ARTIFACT, Artifact
 from fetcher.project.names import Pair, code_folders, pairs_of
 from fetcher.project.project import Project
@@ -343,7 +344,25 @@ class Session:
                 "source": draft.code,
             }
             found.append(Entry(propose(f"{draft.id}-code", taken), record))
-        return found
+        return [self._with_own_folder(entry) for entry in found]
+
+    def _with_own_folder(self, entry: Entry) -> Entry:
+        """Where nobody chose a folder, one in which no other manifest of the project has files."""
+        own = self.project.own_manifests()
+        units = [pair for pair in self._pairs() if pair[0].manifest.path in own]
+        taken = {
+            folder_of(unit.layout, one.target)
+            for unit, artifact in units
+            if unit.manifest.name != self.manifest
+            for one in unit.layout.entries_of(artifact.id)
+            if not one.root
+        }
+        mine = [unit.layout for unit, _ in units if unit.manifest.name == self.manifest]
+        place = folder_of(mine[0], entry.target) if mine else f"{entry.target}/"
+        if entry.folder or place not in taken:
+            return entry
+        folder, _, name = entry.target.rpartition("/")
+        return replace(entry, folder=f"{folder}/{self.manifest}/{name}")
 
     def changes(self, folder: str = "") -> list[Change]:
         """The files as they will be. Raises InvalidForm, InvalidDocument."""

@@ -293,6 +293,23 @@ def test_an_id_that_is_taken(cli: Cli, tmp_path: Path) -> None:
     assert cli("add", "w.bin", "--name", "B", "--manifest", "n").code == 0
 
 
+@pytest.mark.parametrize("root", ["", "root: x\n"])
+def test_two_manifests_have_no_folder_in_common(cli: Cli, tmp_path: Path, root: str) -> None:
+    """The same id in each: what is brought for one stays where it is."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "w.bin").write_text(f"of {name}")
+        words = ["--id", "w", "--manifest", name, "--yes"]
+        assert cli("add", f"local:{name}/w.bin", *words).code == 0
+        if name == "a" and root:  # the other one's stands elsewhere: nothing to keep clear of
+            layout = tmp_path / "layouts/a.yaml"
+            layout.write_text(root + layout.read_text())
+        assert cli("all", f"{name}/w").code == 0
+    assert cli("all").code == 0
+    places = ("x/models/w", "models/w") if root else ("models/w", "models/b/w")
+    assert [(tmp_path / place / "w.bin").read_text() for place in places] == ["of a", "of b"]
+
+
 def test_nobody_to_ask(cli: Cli) -> None:
     result = cli("add")
     assert result.code == 2 and "fetch add hf:owner/name" in result.err
