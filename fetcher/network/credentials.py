@@ -17,6 +17,7 @@ from fetcher.network.urls import Origin, origin_of
 
 _log = logging.getLogger(__name__)
 
+CIVITAI: Origin = ("https", "civitai.com", 443)
 GITHUB = (
     ("https", "api.github.com", 443),
     ("https", "github.com", 443),
@@ -82,17 +83,29 @@ def sound_token(name: str, token: str) -> str:
     return token
 
 
+def token_origins(settings: Settings) -> set[Origin]:
+    """Where a setting's token lets in, whether it is set or not; the Hub's is elsewhere."""
+    found: set[Origin] = {*GITHUB, CIVITAI}
+    if host := settings.text("github_host"):
+        found.add(_github_host(host))
+    return found
+
+
+def _github_host(host: str) -> Origin:
+    return origin_of(host if "://" in host else f"https://{host}")
+
+
 def settings_tokens(settings: Settings) -> dict[Origin, str]:
     """Tokens of the settings, each for the origins that it is for; the Hub's is elsewhere."""
     found: dict[Origin, str] = {}
     if token := sound_token("GITHUB_TOKEN", settings.text("github_token")):
         found |= dict.fromkeys(GITHUB, token)
     if token := sound_token("CIVITAI_API_TOKEN", settings.text("civitai_api_token")):
-        found["https", "civitai.com", 443] = token
+        found[CIVITAI] = token
     host = settings.text("github_host")
     token = sound_token("GH_ENTERPRISE_TOKEN", settings.text("github_enterprise_token"))
     if host and token:
-        found[origin_of(host if "://" in host else f"https://{host}")] = token
+        found[_github_host(host)] = token
     return found
 
 

@@ -144,7 +144,8 @@ class Network:
 
     def takes_token(self, url: str) -> bool:
         """Whether it is a token that lets in there, and no login of netrc."""
-        return origin_of(url) in {self._hub_origin, _KAGGLE, *credentials.GITHUB, *self._tokens}
+        known = credentials.token_origins(self.settings)
+        return origin_of(url) in {self._hub_origin, _KAGGLE, *known}
 
     def asking(self, hub: str) -> Network:
         """The same network with another place asked for what the Hub is asked for.

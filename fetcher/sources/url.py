@@ -63,6 +63,8 @@ def _refusal(place: str, status: int, network: Network) -> Failure:
     if status in {404, 410}:
         return Failure("not-found", t("{url} is not there", url=shown))
     login = "" if network.takes_token(place) else t("put a login for its host into ~/.netrc")
+    if login and network.sends_login(network.rewrite(place)):
+        login = t("the login for its host in ~/.netrc is not let in: correct it")
     text = t("{url}: access denied (HTTP {status})", url=shown, status=status)
     return Failure("auth", text, login)
 

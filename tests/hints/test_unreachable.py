@@ -103,8 +103,11 @@ def test_a_host_that_takes_a_login_is_asked_with_one(
     files.add("w.pth", DATA, authorization=f"Basic {base64.b64encode(b'me:secret').decode()}")
     declare(desk.root, f"{files.url}/w.pth")
     assert "put a login for its host into ~/.netrc" in desk.fails("access").out
-    (hermetic / ".netrc").write_text("machine 127.0.0.1 login me password secret\n")
-    (hermetic / ".netrc").chmod(0o600)
+    for password in ("old", "secret"):
+        (hermetic / ".netrc").write_text(f"machine 127.0.0.1 login me password {password}\n")
+        (hermetic / ".netrc").chmod(0o600)
+        if password == "old":
+            assert "~/.netrc is not let in" in desk.fails("access").out
     desk.fetch("access")
     desk.fetch("all")
     assert (desk.root / "models/w.pth").read_bytes() == DATA
