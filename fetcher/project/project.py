@@ -255,7 +255,10 @@ class Project:
         folder = os.path.abspath(path.parent)
         if folder == os.path.abspath(self.root / "manifests"):
             return ""
-        return path.stem if folder == os.path.abspath(catalog_folder("manifests")) else str(path)
+        if folder == os.path.abspath(catalog_folder("manifests")):
+            return path.stem
+        plain = path.name.endswith(SUFFIXES) or str(path).startswith(".") or path.is_absolute()
+        return str(path) if plain else os.path.join(os.curdir, path)
 
     def check_own(self, path: Path) -> None:
         """Raise Failure if a file of the project's is a link out of it; what a person names

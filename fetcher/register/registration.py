@@ -277,14 +277,13 @@ class Session:
         return [folder for folder in found if folder.is_dir()]
 
     def command_name(self) -> str:
-        """What commands call the artifact: with its manifest where another of the project's has
-        the id as well, or a manifest is called so."""
-        name, home, own = self.draft.id, self.manifest, self.project.own_manifests()
-        shared = any(
-            one.id == name and one.manifest != home and unit.manifest.path in own
-            for unit, one in self._pairs()
-        )
-        return f"{home}/{name}" if shared or name in self.project.names() else name
+        """What commands call the artifact, once it is written."""
+        try:
+            found = pairs_of(self.project.load())
+        except FetchError:  # of another manifest: both names are right in any case
+            return f"{self.manifest}/{self.draft.id}"
+        here = {one.id: one.called for _, one in found if one.manifest == self.manifest}
+        return here.get(self.draft.id) or self.draft.id
 
     def _pairs(self) -> list[Pair]:
         """Everything in reach that is known; nothing where a manifest is wrong."""

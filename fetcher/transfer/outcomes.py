@@ -337,7 +337,7 @@ def _about(download: Download, hint: str) -> str:
 
 
 def not_a_file(download: Download, text: str, head: bytes) -> Failure:
-    """What has come is no file. `text` says what it is, and who delivered it; it begins so."""
+    """What has come is no file. `text` says what it is, and who delivered it; `head` begins it."""
     if download.doubtful:
         text = t("{text} (--first-trust takes it all the same)", text=text)
     return Failure("not-a-file", text, other_hint(download, head))

@@ -224,7 +224,6 @@ class Recovery:
             return self.give_up_candidate(download, failure)
         _log.info("%s: %s; once more", download.label, failure.message)
         download.mismatched = True
-        download.restarts += 1
         download.forget_link()
         size = download.file.size
         doubtful = failure.problem.code != "digest-mismatch" and not download.lengths_count

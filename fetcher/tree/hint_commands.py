@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,12 +53,12 @@ def fetch_these(
 
 def names_of(artifacts: Iterable[Artifact], among: Sequence[Artifact]) -> list[str]:
     """What commands call artifacts, of those that are in reach: all of a manifest elsewhere."""
-    ids = [artifact.id for artifact in among]
+    counts = Counter(artifact.id for artifact in among)
     return list(
         dict.fromkeys(
             one.reach
             if is_elsewhere(one)
-            else one.called or (one.id if ids.count(one.id) == 1 else one.full_name)
+            else one.called or (one.id if counts[one.id] == 1 else one.full_name)
             for one in artifacts
         )
     )
@@ -65,7 +66,7 @@ def names_of(artifacts: Iterable[Artifact], among: Sequence[Artifact]) -> list[s
 
 def is_elsewhere(artifact: Artifact) -> bool:
     """Whether only the path of its manifest leads to it."""
-    return artifact.reach.endswith(SUFFIXES)
+    return artifact.reach.endswith(SUFFIXES) or os.sep in artifact.reach
 
 
 def adopt(root: Path, tree: Path, path: str, artifact: Artifact, file: str) -> str:

@@ -76,6 +76,13 @@ def test_a_file_that_is_called_like_an_artifact(desk: Desk, files: FileServer) -
     manifest.write_text((desk.root / "manifests/p.yaml").read_text())
     for path in ("./other.txt", str(manifest)):
         desk.fetch("plan", path)
+    (desk.root / "models/w.bin").unlink()
+    shutil.rmtree(os.environ["FETCH_STORE"])
+    files.add("w.bin", b"v" * 100)
+    desk.fails("all", "./other.txt")
+    assert desk.line("if the change upstream is meant")[-1] == "./other.txt"
+    desk.follow("if the change upstream is meant")
+    desk.fetch("all", "./other.txt")
 
 
 @about(

@@ -209,8 +209,9 @@ def test_a_range_is_never_of_two_tries(hub: HubServer, tmp_path: Path) -> None:
             wait_for(lambda: mirror.ask("/o/big/resolve/main/w.safetensors", "HEAD").status == 200)
             wait_for(lambda: len(hub.cdn.matching("GET ")) >= 2)
             assert mirror.ask("/o/big/resolve/main/w.safetensors", timeout=60).body == large
-            while piece := line.recv(1 << 20):
-                came += piece
+            with suppress(ConnectionResetError):  # it is cut off, however that looks
+                while piece := line.recv(1 << 20):
+                    came += piece
     head, _, body = came.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 206")
     assert body == large[:-1] or len(body) < len(large) - 1

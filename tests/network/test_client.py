@@ -46,6 +46,15 @@ def network(said: list[str] | None = None, **settings: str) -> Network:
     return Network(Settings(Path("/nowhere"), values), ([] if said is None else said).append)
 
 
+def test_where_a_token_lets_in() -> None:
+    """Whether one is set or not; elsewhere a login of netrc does."""
+    asking = network(github_host="git.example")
+    for host in ("huggingface.co", "api.github.com", "civitai.com", "git.example"):
+        assert asking.takes_token(f"https://{host}/f")
+    for url in ("https://example.org/f", "http://civitai.com/f", "https://git.example:8443/f"):
+        assert not asking.takes_token(url)
+
+
 def test_a_network_that_is_gone_keeps_no_connection(files: FileServer) -> None:
     """A notebook or a server makes one for each thing that it does."""
     url = files.add("f", b"body")
